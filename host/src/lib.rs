@@ -1,0 +1,25 @@
+//! The `medvlm` host: evaluates model plugins on datasets and scores them with WebAssembly components.
+//!
+//! ```text
+//! 3  cli                                    the only code that prints
+//! 2  run/{plan, predict, score, report}     one file per arrow of the flow; the only joins
+//! 1  config dataset model prediction scorer stats report    one noun each; siblings never import each other
+//! 0  ids error
+//! ```
+//!
+//! Imports only point down.
+
+pub mod error;
+pub mod ids;
+
+pub mod config;
+pub mod dataset;
+pub mod model;
+pub mod prediction;
+pub mod report;
+pub mod scorer;
+pub mod stats;
+
+pub mod run;
+
+pub mod cli;
