@@ -16,7 +16,7 @@ use crate::{
 
 pub mod plan;
 pub mod predict;
-mod record;
+pub mod record;
 pub mod report;
 pub mod score;
 

@@ -60,7 +60,9 @@ impl DataArgs {
                 } else {
                     println!("{} in {}", dataset.manifest().title, dataset.root().display());
                     for count in &report.counts {
-                        println!("  {count}");
+                        let found = count.found.map_or_else(|| "unreadable".into(), |n| n.to_string());
+                        let expected = count.expected.map(|n| format!(", expected {n}")).unwrap_or_default();
+                        println!("  {} {}: {found} samples{expected}", count.split, count.task);
                     }
                     report.warnings().iter().for_each(|line| println!("  warning: {line}"));
                     report.problems().iter().for_each(|line| println!("  problem: {line}"));

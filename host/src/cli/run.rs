@@ -9,7 +9,7 @@ use crate::{
     config::{SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
     model::Place,
-    run::{self, Catalogs, Observer, Plan, RunRecord, Settings, plan, predict, report, score},
+    run::{self, Catalogs, Observer, Plan, RunRecord, Settings, plan, predict, record, report, score},
     scorer::Engine,
 };
 
@@ -84,7 +84,7 @@ impl RunArgs {
         suite.limit = self.limit.unwrap_or(suite.limit);
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let plan = plan::plan(suite, &catalogs(search)?, self.model.settings(self.batch_size)?, dir)?;
-        run::write_record(&plan)?;
+        record::write(&plan)?;
 
         let progress = Progress::new(plan.cells.len());
         let mut failed = 0;

@@ -1,6 +1,6 @@
 //! Metrics, scores and predictions to `report.html`, `results.json` and `tables/`.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{collections::BTreeMap, path::PathBuf};
 
 use rayon::prelude::*;
 
@@ -117,8 +117,8 @@ fn pictures(
     }
     let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
     for (sample, prediction) in pairs {
-        if let (Target::Labels(truth), [_, p]) = (&sample.target, softmax(&prediction.logits)[..]) {
-            probabilities.push(p);
+        if let (Target::Labels(truth), [_, p]) = (&sample.target, softmax(&prediction.logits).as_slice()) {
+            probabilities.push(*p);
             labels.push(truth.contains(&1));
         }
     }
@@ -189,7 +189,7 @@ fn sample_report(
 
 fn thumbnail(dataset: &Dataset, sample: &Sample) -> Option<Vec<u8>> {
     let pixels = dataset.pixels(sample.images.first()?).ok()?;
-    Some(report::thumbnail(pixels.width, pixels.height, &pixels.rgb, THUMBNAIL))
+    report::thumbnail(pixels.width, pixels.height, &pixels.rgb, THUMBNAIL)
 }
 
 fn provenance(plan: &Plan) -> Vec<(String, String)> {
@@ -212,9 +212,4 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     let exponentials: Vec<f64> = logits.iter().map(|l| f64::from(l - highest).exp()).collect();
     let sum: f64 = exponentials.iter().sum();
     exponentials.iter().map(|e| e / sum).collect()
-}
-
-/// The report's path in a run directory.
-pub fn page(dir: &Path) -> PathBuf {
-    dir.join("report.html")
 }
