@@ -34,7 +34,7 @@ fn files_are_named_after_what_they_hold() {
     for file in tree.files_with(&["rs"]) {
         let path = Path::new(&file.path);
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-        let vague = ["mod", "util", "utils", "common", "misc", "helper", "helpers", "types", "tools"];
+        let vague = ["mod", "util", "utils", "common", "misc", "helper", "helpers"];
         tree.check(!vague.contains(&&*stem), || format!("{}: `{stem}` says nothing about what it holds", file.path));
         let lower = stem.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
         tree.check(lower, || format!("{}: file names are snake_case", file.path));

@@ -149,7 +149,8 @@ impl Layout<'_> {
                 let changed = dist::copy(&path, &to)?;
                 self.tell(name, &path.file_stem().unwrap_or_default().to_string_lossy(), &to, changed)?;
             } else if path.is_dir() && dist::copy_folder(&path, &to, &|file| has_extension(file, "parquet"))? > 0 {
-                println!("{name:<8}{:<24}{}/", "", self.workspace.show(&to));
+                let folder = path.file_name().unwrap_or_default().to_string_lossy();
+                println!("{name:<8}{folder:<24}{}/", self.workspace.show(&to));
             }
         }
         Ok(())

@@ -15,7 +15,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<u8> {
     ensure!(arguments.is_empty(), "ci takes no arguments");
     step(&mut workspace.cargo(["fmt", "--all", "--check"]))?;
     step(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    let mut components = workspace.cargo(["clippy", "--target", WASM]);
+    let mut components = workspace.cargo(["clippy", "--profile", "scorer", "--target", WASM]);
     for scorer in workspace.parts(Kind::Scorer, true) {
         components.args(["--package", &scorer.package]);
     }
