@@ -134,13 +134,13 @@ fn compare_images(
 ) {
     let list: Vec<&ImageRef> = images.keys().collect();
     report.images = list.len() as u64;
-    let mut by_pixels: BTreeMap<blake3::Hash, Vec<&ImageRef>> = BTreeMap::new();
+    let mut by_pixels: BTreeMap<[u8; 32], Vec<&ImageRef>> = BTreeMap::new();
     let mut done = 0;
     for chunk in list.chunks(CHUNK) {
         let hashes: Vec<Result<blake3::Hash>> = chunk.par_iter().map(|image| hash(dataset, image)).collect();
         for (image, hash) in chunk.iter().zip(hashes) {
             match hash {
-                Ok(hash) => by_pixels.entry(hash).or_default().push(image),
+                Ok(hash) => by_pixels.entry(*hash.as_bytes()).or_default().push(image),
                 Err(e) => report.unreadable.push(e.to_string()),
             }
         }
