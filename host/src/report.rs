@@ -5,13 +5,19 @@
 
 use crate::ids::{Task, Usage};
 
+#[cfg(test)]
+mod example;
+mod figures;
+mod html;
 mod latex;
 mod numbers;
 mod results;
+mod samples;
 mod summary;
 mod table;
 mod thumbnail;
 
+pub use html::to_html;
 pub use latex::to_latex;
 pub use results::to_results_json;
 pub use table::to_table;

@@ -73,3 +73,24 @@ fn escaped(text: &str) -> String {
 fn one_line(text: &str) -> String {
     text.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn the_table_is_plain_booktabs() {
+        insta::assert_snapshot!(to_latex(&example::report()));
+    }
+
+    #[test]
+    fn names_cannot_break_out_of_a_cell_or_a_comment() {
+        let mut report = example::report();
+        report.cells[0].model = "50% & \\input{x}_$".into();
+        report.cells[0].id = "a\n\\input{y}".into();
+        let latex = to_latex(&report);
+        assert!(latex.contains("50\\% \\& \\textbackslash{}input\\{x\\}\\_\\$"), "{latex}");
+        assert!(latex.contains("% a \\input{y}\n"), "{latex}");
+    }
+}

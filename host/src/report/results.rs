@@ -59,3 +59,15 @@ fn number(cell: &CellReport, metric: &MetricReport) -> Value {
         "lines": metric.lines.map(|(first, last)| [first, last]),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn every_number_says_where_it_comes_from() {
+        let results = to_results_json(&example::report());
+        insta::assert_snapshot!(serde_json::to_string_pretty(&results).expect("JSON"));
+    }
+}

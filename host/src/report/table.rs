@@ -45,3 +45,14 @@ fn aligned(rows: &[Vec<String>]) -> String {
     lines.insert(1, rule);
     lines.concat()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::example;
+
+    #[test]
+    fn the_table_aligns_and_says_what_is_missing() {
+        insta::assert_snapshot!(to_table(&example::report()));
+    }
+}
