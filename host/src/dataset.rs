@@ -1,1 +1,154 @@
-//! Placeholder.
+//! Datasets: a manifest says how files become samples, a [`Dataset`] is one local copy of them.
+//!
+//! ```text
+//! data/*.toml ─► Catalog ─► Manifest ─┐
+//!                  directory (root) ──┴─► Dataset ─► samples (metadata) ─► pixels (decoded when asked for)
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    ids::Task,
+};
+
+mod catalog;
+mod check;
+mod files;
+mod image;
+mod manifest;
+mod reader;
+mod root;
+mod rows;
+
+#[cfg(test)]
+mod real_data;
+
+pub use catalog::Catalog;
+pub use check::{CheckReport, Count, check};
+pub use image::{Pixels, decode_image};
+pub use manifest::{
+    Access, Caption, Checksum, Class, Diagnosis, Fields, Filter, Manifest, PUBLISHED, PatientRule, Question, Reader, Split,
+};
+pub use reader::ImageRef;
+
+/// One unit of work for a model, without its pixels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Position in the split and task, from 0.
+    pub index: u32,
+    /// Name, unique within split and task.
+    pub id: String,
+    /// The images, at least one.
+    pub images: Vec<ImageRef>,
+    /// The raw question (vqa), or what is asked for a report (caption).
+    pub question: Option<String>,
+    /// Whether a question is closed, where the dataset tells.
+    pub closed: Option<bool>,
+    /// Options of a multiple-choice question, in order.
+    pub options: Vec<String>,
+    /// What is right.
+    pub target: Target,
+    /// The patient, where the dataset tells.
+    pub patient: Option<String>,
+    /// Values of the manifest's group columns; a missing value has no entry.
+    pub groups: BTreeMap<String, String>,
+}
+
+/// What is right for a sample.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// Indices of the classes that apply, ascending: one, or any number where the labels are multi-label.
+    Labels(Vec<u32>),
+    /// Accepted answers, or one report.
+    Answers(Vec<String>),
+}
+
+/// One local copy of a dataset. It may be shared between threads.
+#[derive(Debug)]
+pub struct Dataset {
+    manifest: Manifest,
+    root: PathBuf,
+    images: reader::Images,
+}
+
+impl Dataset {
+    /// Opens the copy in `root`, else the one bundled with the manifest, else `$MEDVLM_DATA/<id>`.
+    ///
+    /// # Errors
+    /// Without a copy, how to obtain one and how to name its directory; for a directory that holds no split,
+    /// the files that are missing.
+    pub fn open(manifest: &Manifest, root: Option<&Path>) -> Result<Self> {
+        let root = root::locate(manifest, root)?;
+        let dataset = Self { manifest: manifest.clone(), root, images: reader::Images::default() };
+        let found: Vec<Result<()>> = manifest.splits.keys().map(|split| dataset.probe(split)).collect();
+        match found.into_iter().reduce(Result::or) {
+            Some(Err(missing)) => Err(missing),
+            _ => Ok(dataset),
+        }
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The directory of this copy.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The samples of a split for a task, always in the same order: metadata only, images are not opened.
+    ///
+    /// # Errors
+    /// An unknown split or a task that the dataset does not offer; a missing or malformed file; a column that the
+    /// manifest names and the file lacks; a label that is no class; two samples with one name.
+    pub fn samples(&self, split: &str, task: Task) -> Result<Vec<Sample>> {
+        let tasks = self.manifest.tasks();
+        if !tasks.contains(&task) {
+            let known = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err(Error::usage(format!("dataset `{}` has no task `{task}` (it has: {known})", self.manifest.id)));
+        }
+        rows::samples(&self.manifest, split, task, &self.tables(split)?)
+    }
+
+    /// Decodes one image to 8-bit RGB, as Pillow's `Image.open(f).convert("RGB")` does.
+    ///
+    /// # Errors
+    /// As [`decode_image`], or the file is missing.
+    pub fn pixels(&self, image: &ImageRef) -> Result<Pixels> {
+        self.images.pixels(image)
+    }
+
+    /// Digest over names and contents of the files that the split uses; a missing image counts as missing.
+    pub fn fingerprint(&self, split: &str) -> Result<String> {
+        files::fingerprint(&self.root, &self.data_files(split)?, &self.tables(split)?)
+    }
+
+    /// Prompts of each class, `[classes][prompts]`, in a variant of the manifest ([`PUBLISHED`] by default).
+    pub fn class_prompts(&self, variant: Option<&str>) -> Result<Vec<Vec<String>>> {
+        self.manifest.class_prompts(variant)
+    }
+
+    /// A sample's question in a named template of the manifest.
+    ///
+    /// The template sees `question`, `answer` (the first accepted one), `options` and `closed`.
+    pub fn render_question(&self, sample: &Sample, template: &str) -> Result<String> {
+        rows::render_question(&self.manifest, sample, template)
+    }
+
+    fn tables(&self, split: &str) -> Result<Vec<reader::Table>> {
+        reader::read(&self.manifest, &self.root, split, &self.data_files(split)?)
+    }
+
+    fn data_files(&self, split: &str) -> Result<Vec<PathBuf>> {
+        files::of_split(&self.manifest, &self.root, split)
+    }
+
+    fn probe(&self, split: &str) -> Result<()> {
+        self.data_files(split).map(|_| ())
+    }
+}

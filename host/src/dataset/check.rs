@@ -1,0 +1,169 @@
+//! Proves a local copy before it is used: files, counts, unreadable and duplicated images, patients across splits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{Dataset, ImageRef, files};
+use crate::{error::Result, ids::Task};
+
+/// Images that are decoded between two reports of progress.
+const CHUNK: usize = 64;
+
+/// What is in a local copy of a dataset and what is wrong with it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// Missing or malformed files, and files that differ from their published checksum, one sentence each.
+    pub files: Vec<String>,
+    /// Samples found and expected.
+    pub counts: Vec<Count>,
+    /// Number of images that the samples use.
+    pub images: u64,
+    /// Images that cannot be decoded, one sentence each.
+    pub unreadable: Vec<String>,
+    /// Images with the same pixels inside one split.
+    pub duplicates_within: Vec<Duplicate>,
+    /// Images with the same pixels in several splits.
+    pub duplicates_across: Vec<Duplicate>,
+    /// Patients that have samples in several splits, with those splits.
+    pub patients_across: BTreeMap<String, Vec<String>>,
+}
+
+/// Number of samples of one split and task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// The split.
+    pub split: String,
+    /// The task.
+    pub task: Task,
+    /// What the manifest expects, where it says so.
+    pub expected: Option<u64>,
+    /// What is there; nothing where the split cannot be read.
+    pub found: Option<u64>,
+}
+
+/// Images with the same decoded pixels.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Duplicate {
+    /// The splits that use them.
+    pub splits: Vec<String>,
+    /// The images.
+    pub images: Vec<String>,
+}
+
+/// Reads all splits and decodes each image once, on all cores; `progress` gets images done and in total.
+///
+/// # Errors
+/// What is wrong with the copy is in the report; an error means that the check itself could not go on.
+pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<CheckReport> {
+    let mut report = CheckReport { files: checksums(dataset)?, ..CheckReport::default() };
+    let mut splits_of_image: BTreeMap<ImageRef, BTreeSet<String>> = BTreeMap::new();
+    let mut splits_of_patient: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (split, task) in cells(dataset) {
+        let expected = dataset.manifest().split(&split)?.counts.get(&task).copied();
+        let samples = dataset.samples(&split, task);
+        let found = samples.as_ref().ok().and_then(|samples| u64::try_from(samples.len()).ok());
+        report.counts.push(Count { split: split.clone(), task, expected, found });
+        match samples {
+            Ok(samples) => samples.into_iter().for_each(|sample| {
+                for image in sample.images {
+                    splits_of_image.entry(image).or_default().insert(split.clone());
+                }
+                if let Some(patient) = sample.patient {
+                    splits_of_patient.entry(patient).or_default().insert(split.clone());
+                }
+            }),
+            Err(e) if report.files.contains(&e.to_string()) => {}
+            Err(e) => report.files.push(e.to_string()),
+        }
+    }
+    compare_images(dataset, &splits_of_image, &mut report, progress);
+    let shared = splits_of_patient.into_iter().filter(|(_, splits)| splits.len() > 1);
+    report.patients_across = shared.map(|(patient, splits)| (patient, splits.into_iter().collect())).collect();
+    Ok(report)
+}
+
+impl CheckReport {
+    /// What keeps the copy from being the published dataset, one sentence each: files, counts, unreadable images.
+    pub fn problems(&self) -> Vec<String> {
+        let differing = self.counts.iter().filter(|count| count.expected.is_some_and(|n| count.found.is_some_and(|m| n != m)));
+        let counts = differing.map(|Count { split, task, expected, found }| {
+            let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
+            format!("split `{split}` has {found} {task} samples, expected {expected}")
+        });
+        self.files.iter().cloned().chain(counts).chain(self.unreadable.iter().cloned()).collect()
+    }
+
+    /// What may leak from one split to another, or counts twice, one sentence each: duplicates and patients.
+    pub fn warnings(&self) -> Vec<String> {
+        let across = self.duplicates_across.iter().map(|Duplicate { splits, images }| {
+            format!("the same image is in {}: {}", splits.join(", "), images.join(", "))
+        });
+        let within = self.duplicates_within.iter().map(|Duplicate { splits, images }| {
+            format!("the same image is in {} {} times: {}", splits.join(", "), images.len(), images.join(", "))
+        });
+        let patients =
+            self.patients_across.iter().map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
+        across.chain(within).chain(patients).collect()
+    }
+}
+
+fn cells(dataset: &Dataset) -> Vec<(String, Task)> {
+    let tasks = dataset.manifest().tasks();
+    let pairs = dataset.manifest().splits.keys().flat_map(|split| tasks.iter().map(move |task| (split.clone(), *task)));
+    pairs.collect()
+}
+
+fn checksums(dataset: &Dataset) -> Result<Vec<String>> {
+    let mut differing = Vec::new();
+    for (name, published) in &dataset.manifest().checksums {
+        let path = dataset.root().join(name);
+        if path.is_file() {
+            differing.extend(files::verify(&path, published)?);
+        }
+    }
+    Ok(differing)
+}
+
+fn compare_images(
+    dataset: &Dataset,
+    images: &BTreeMap<ImageRef, BTreeSet<String>>,
+    report: &mut CheckReport,
+    progress: &mut dyn FnMut(u64, u64),
+) {
+    let list: Vec<&ImageRef> = images.keys().collect();
+    report.images = list.len() as u64;
+    let mut by_pixels: BTreeMap<[u8; 32], Vec<&ImageRef>> = BTreeMap::new();
+    let mut done = 0;
+    for chunk in list.chunks(CHUNK) {
+        let hashes: Vec<Result<blake3::Hash>> = chunk.par_iter().map(|image| hash(dataset, image)).collect();
+        for (image, hash) in chunk.iter().zip(hashes) {
+            match hash {
+                Ok(hash) => by_pixels.entry(*hash.as_bytes()).or_default().push(image),
+                Err(e) => report.unreadable.push(e.to_string()),
+            }
+        }
+        done += chunk.len() as u64;
+        progress(done, report.images);
+    }
+    for same in by_pixels.into_values() {
+        let splits: BTreeSet<&String> = same.iter().filter_map(|image| images.get(image)).flatten().collect();
+        let names: Vec<String> = same.iter().map(ToString::to_string).collect();
+        let duplicate = Duplicate { splits: splits.iter().map(|split| split.to_string()).collect(), images: names };
+        if splits.len() > 1 {
+            report.duplicates_across.push(duplicate);
+        } else if same.len() > 1 {
+            report.duplicates_within.push(duplicate);
+        }
+    }
+    report.duplicates_across.sort_by(|a, b| a.images.cmp(&b.images));
+    report.duplicates_within.sort_by(|a, b| a.images.cmp(&b.images));
+}
+
+fn hash(dataset: &Dataset, image: &ImageRef) -> Result<blake3::Hash> {
+    let pixels = dataset.pixels(image)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&pixels.width.to_le_bytes()).update(&pixels.height.to_le_bytes()).update(&pixels.rgb);
+    Ok(hasher.finalize())
+}

@@ -1,0 +1,1 @@
+//! Tests on real copies, found through `MEDVLM_REAL_DATA`.

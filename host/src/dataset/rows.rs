@@ -1,0 +1,226 @@
+//! Rows become samples: filters, the label rule, questions, patients and groups.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Filter, Manifest, PatientRule, Question, Sample, Target,
+    reader::{Row, Table, text_of, texts_of},
+};
+use crate::{
+    error::{Error, Result, suggest},
+    ids::Task,
+};
+
+/// The samples that the rows of a split give for a task.
+pub fn samples(manifest: &Manifest, split: &str, task: Task, tables: &[Table]) -> Result<Vec<Sample>> {
+    let filters: Vec<&Filter> = manifest.filters.iter().chain(&manifest.split(split)?.filters).collect();
+    let columns = columns_used(manifest, task, &filters);
+    let mut samples = Vec::new();
+    let mut total = 0usize;
+    for table in tables {
+        require(table, &columns)?;
+        for (number, row) in table.rows.iter().enumerate() {
+            total += 1;
+            if filters.iter().all(|filter| filter.accepts(row)) {
+                let common = Common::of(manifest, row, || format!("{split}-{}", total - 1));
+                let place = |message| Error::invalid(&table.file, format!("row {}: {message}", number + 1));
+                samples.extend(of_row(manifest, task, row, &common).map_err(place)?);
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    for (index, sample) in samples.iter_mut().enumerate() {
+        sample.index = u32::try_from(index).map_err(|_| Error::failed("a split has more than 2^32 samples"))?;
+        if !seen.insert(sample.id.clone()) {
+            let message = format!("two samples of split `{split}` are named `{}`", sample.id);
+            return Err(Error::invalid(&manifest.path, message));
+        }
+    }
+    Ok(samples)
+}
+
+/// A sample's question in a named template of the manifest.
+pub fn render_question(manifest: &Manifest, sample: &Sample, template: &str) -> Result<String> {
+    let source = manifest.templates.get(template).ok_or_else(|| {
+        let hint = suggest(template, manifest.templates.keys().map(String::as_str));
+        Error::usage(format!("dataset `{}` has no template `{template}`{hint}", manifest.id))
+    })?;
+    let answer = match &sample.target {
+        Target::Answers(answers) => answers.first().cloned().unwrap_or_default(),
+        Target::Labels(_) => String::new(),
+    };
+    let context = minijinja::context! {
+        question => sample.question.clone().unwrap_or_default(),
+        answer => answer,
+        options => sample.options.clone(),
+        closed => sample.closed,
+    };
+    let rendered = minijinja::Environment::new().render_str(source, context);
+    rendered.map_err(|e| Error::invalid(&manifest.path, format!("template `{template}`: {e}")))
+}
+
+/// What all samples of a row share.
+struct Common {
+    id: String,
+    patient: Option<String>,
+    groups: BTreeMap<String, String>,
+}
+
+impl Common {
+    fn of(manifest: &Manifest, row: &Row, by_position: impl FnOnce() -> String) -> Self {
+        let id = match &manifest.fields.id {
+            Some(column) => cell(row, column),
+            None => row.name.clone(),
+        };
+        let groups = manifest.fields.groups.iter().filter_map(|column| Some((column.clone(), cell(row, column)?)));
+        Self {
+            id: id.unwrap_or_else(by_position),
+            patient: manifest.patient_rules.iter().find_map(|rule| rule.patient(row)),
+            groups: groups.collect(),
+        }
+    }
+
+    fn sample(&self, row: &Row, target: Target) -> Sample {
+        Sample {
+            index: 0,
+            id: self.id.clone(),
+            images: row.images.clone(),
+            question: None,
+            closed: None,
+            options: Vec::new(),
+            target,
+            patient: self.patient.clone(),
+            groups: self.groups.clone(),
+        }
+    }
+}
+
+fn of_row(manifest: &Manifest, task: Task, row: &Row, common: &Common) -> std::result::Result<Vec<Sample>, String> {
+    match (task, &manifest.diagnosis, &manifest.caption) {
+        (Task::Diagnosis, Some(rule), _) => {
+            Ok(vec![common.sample(row, Target::Labels(labels(manifest, row, &rule.label)?))])
+        }
+        (Task::Caption, _, Some(caption)) => {
+            let report = cell(row, &caption.report);
+            let sample = |report| Sample {
+                question: Some(caption.prompt.clone()),
+                ..common.sample(row, Target::Answers(vec![report]))
+            };
+            Ok(report.map(sample).into_iter().collect())
+        }
+        (Task::Vqa, _, _) => {
+            Ok(manifest.questions.iter().filter_map(|question| vqa_sample(question, row, common)).collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn vqa_sample(question: &Question, row: &Row, common: &Common) -> Option<Sample> {
+    let answers = row.cells.get(&question.answer).map(texts_of).filter(|answers| !answers.is_empty())?;
+    let closed_here = question.closed_when.as_ref().map(|filter| filter.accepts(row));
+    Some(Sample {
+        id: question.name.as_ref().map_or_else(|| common.id.clone(), |name| format!("{}.{name}", common.id)),
+        question: Some(cell(row, &question.question)?),
+        closed: question.closed.or(closed_here),
+        options: question.options.iter().filter_map(|column| cell(row, column)).collect(),
+        ..common.sample(row, Target::Answers(answers))
+    })
+}
+
+fn labels(manifest: &Manifest, row: &Row, column: &str) -> std::result::Result<Vec<u32>, String> {
+    let value = row.cells.get(column);
+    let texts = value.map(texts_of).unwrap_or_default();
+    if texts.is_empty() && !value.is_some_and(serde_json::Value::is_array) {
+        return Err(format!("column `{column}` has no label"));
+    }
+    let class = |text: &String| {
+        let found = manifest.classes.iter().zip(0u32..).find(|(class, index)| match class.values.is_empty() {
+            true => text.parse() == Ok(*index),
+            false => class.values.iter().any(|value| same(value, text)),
+        });
+        found.map(|(_, index)| index).ok_or_else(|| {
+            let known = manifest.classes.iter().zip(0..).flat_map(|(class, index)| match class.values.is_empty() {
+                true => vec![format!("{index}")],
+                false => class.values.clone(),
+            });
+            let known = known.collect::<Vec<_>>().join(", ");
+            format!("column `{column}` has `{text}`, which is no class (known: {known})")
+        })
+    };
+    let indices: BTreeSet<u32> = texts.iter().map(class).collect::<std::result::Result<_, _>>()?;
+    Ok(indices.into_iter().collect())
+}
+
+impl Filter {
+    /// Whether a row meets the condition.
+    fn accepts(&self, row: &Row) -> bool {
+        let text = cell(row, &self.column).unwrap_or_default();
+        let among = |values: &Vec<String>| values.iter().any(|value| same(value, &text));
+        self.equals.as_ref().is_none_or(|value| same(value, &text))
+            && self.one_of.as_ref().is_none_or(among)
+            && !self.not.as_ref().is_some_and(among)
+    }
+}
+
+impl PatientRule {
+    fn patient(&self, row: &Row) -> Option<String> {
+        let text = cell(row, &self.column)?;
+        let rest = text.strip_prefix(&self.starts)?;
+        let length = self.until.as_ref().and_then(|mark| rest.find(mark)).unwrap_or(rest.len());
+        Some(text[..self.starts.len() + length].to_string())
+    }
+}
+
+fn cell(row: &Row, column: &str) -> Option<String> {
+    row.cells.get(column).and_then(text_of)
+}
+
+fn same(a: &str, b: &str) -> bool {
+    a.trim().eq_ignore_ascii_case(b.trim())
+}
+
+fn columns_used(manifest: &Manifest, task: Task, filters: &[&Filter]) -> BTreeSet<String> {
+    let mut columns: BTreeSet<&String> = manifest.fields.id.iter().chain(&manifest.fields.groups).collect();
+    columns.extend(filters.iter().map(|filter| &filter.column));
+    columns.extend(manifest.patient_rules.iter().map(|rule| &rule.column));
+    match task {
+        Task::Diagnosis => columns.extend(manifest.diagnosis.iter().map(|rule| &rule.label)),
+        Task::Caption => columns.extend(manifest.caption.iter().map(|caption| &caption.report)),
+        Task::Vqa => {
+            for question in &manifest.questions {
+                columns.extend([&question.question, &question.answer]);
+                columns.extend(&question.options);
+                columns.extend(question.closed_when.iter().map(|filter| &filter.column));
+            }
+        }
+    }
+    columns.into_iter().cloned().collect()
+}
+
+fn require(table: &Table, columns: &BTreeSet<String>) -> Result<()> {
+    match columns.difference(&table.columns).next() {
+        Some(missing) => {
+            let hint = suggest(missing, table.columns.iter().map(String::as_str));
+            Err(Error::invalid(&table.file, format!("has no column `{missing}`{hint}")))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+
+    /// A small manifest of text files for tests, with `extra` keys at the end.
+    pub fn manifest(extra: &str) -> Manifest {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("tiny.toml");
+        let text = format!(
+            "title = 't'\ncitation = 'c'\nlicence = 'l'\naccess = 'open'\nobtain = 'ask the author'\nreader = 'json'\n\
+             files = ['a.json']\nfields = {{ id = 'id', image = 'image' }}\ncaption = {{ report = 'report', prompt = 'p' }}\n\
+             splits.test = {{}}\n{extra}"
+        );
+        std::fs::write(&path, text).expect("written");
+        Manifest::load(&path).expect("valid")
+    }
+}
