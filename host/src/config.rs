@@ -1,1 +1,187 @@
-//! Placeholder.
+//! Suites: which models meet which datasets, as written and as resolved.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    error::{Error, Result, read_toml},
+    ids::{Task, Usage, check_name},
+};
+
+/// A suite file: every combination of its lists is a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Suite {
+    /// Name of the run directory; the file's stem when absent.
+    #[serde(default)]
+    pub name: String,
+    /// Heading of the report.
+    #[serde(default)]
+    pub title: String,
+    /// Models, by name.
+    pub models: Vec<String>,
+    /// How each model is used.
+    #[serde(default = "zero_shot")]
+    pub usages: Vec<Usage>,
+    /// Seeds.
+    #[serde(default = "seed_zero")]
+    pub seeds: Vec<u64>,
+    /// Scorers by name; empty for each dataset's own.
+    #[serde(default)]
+    pub scorers: Vec<String>,
+    /// Datasets with split and task.
+    #[serde(rename = "dataset")]
+    pub datasets: Vec<Evaluation>,
+    /// How the intervals are made.
+    #[serde(default)]
+    pub bootstrap: Bootstrap,
+    /// At most this many samples of each split; 0 for all.
+    #[serde(default)]
+    pub limit: u32,
+    /// Checkpoint directories that replace the rows' own, by model.
+    #[serde(default)]
+    pub weights: BTreeMap<String, PathBuf>,
+}
+
+/// A dataset split with the task that is evaluated on it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Name of the dataset.
+    pub id: String,
+    /// Name of the split.
+    #[serde(default = "test")]
+    pub split: String,
+    /// The task; the dataset's first when absent.
+    #[serde(default)]
+    pub task: Option<Task>,
+    /// Variant of the class prompts; the published ones when absent.
+    #[serde(default)]
+    pub prompts: Option<String>,
+    /// Directory of the copy.
+    #[serde(default)]
+    pub root: Option<PathBuf>,
+}
+
+/// Patient-clustered bootstrap.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bootstrap {
+    /// Number of resamples; 0 for no intervals.
+    pub resamples: u32,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Coverage of the intervals.
+    pub level: f64,
+}
+
+/// Where plugins, scorers and manifests are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct SearchPath {
+    /// Directories with plugin libraries.
+    pub plugins: Vec<PathBuf>,
+    /// Directories with scorer components.
+    pub scorers: Vec<PathBuf>,
+    /// Directories with dataset manifests.
+    pub datasets: Vec<PathBuf>,
+}
+
+impl Suite {
+    /// Reads a suite file and checks what can be checked without its plugins.
+    pub fn read(path: &Path) -> Result<Self> {
+        let mut suite: Self = read_toml(path)?;
+        if suite.name.is_empty() {
+            suite.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        }
+        check_name("suite", &suite.name)?;
+        let base = path.parent().unwrap_or(Path::new("."));
+        for root in suite.datasets.iter_mut().filter_map(|d| d.root.as_mut()).chain(suite.weights.values_mut()) {
+            *root = base.join(&*root);
+        }
+        let lists = [("models", suite.models.len()), ("usages", suite.usages.len()), ("seeds", suite.seeds.len()), ("dataset", suite.datasets.len())];
+        if let Some((key, _)) = lists.iter().find(|(_, length)| *length == 0) {
+            return Err(Error::invalid(path, format!("`{key}` is empty, so the suite has no cells")));
+        }
+        if !(suite.bootstrap.level > 0.0 && suite.bootstrap.level < 1.0) {
+            return Err(Error::invalid(path, format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level)));
+        }
+        Ok(suite)
+    }
+}
+
+impl SearchPath {
+    /// Directories given by flags, then those of the environment (`MEDVLM_PLUGIN_PATH`,
+    /// `MEDVLM_SCORER_PATH`, `MEDVLM_DATASET_PATH`), then those beside the executable.
+    pub fn new(plugins: &[PathBuf], scorers: &[PathBuf], datasets: &[PathBuf]) -> Self {
+        let home = home();
+        let search = |given: &[PathBuf], variable: &str, folder: &str| {
+            let from_env = env::var_os(variable).map(|v| env::split_paths(&v).collect::<Vec<_>>()).unwrap_or_default();
+            given.iter().cloned().chain(from_env).chain([home.join(folder)]).collect()
+        };
+        Self {
+            plugins: search(plugins, "MEDVLM_PLUGIN_PATH", "plugins"),
+            scorers: search(scorers, "MEDVLM_SCORER_PATH", "scorers"),
+            datasets: search(datasets, "MEDVLM_DATASET_PATH", "data"),
+        }
+    }
+}
+
+impl Default for Bootstrap {
+    fn default() -> Self {
+        Self { resamples: 1000, seed: 0, level: 0.95 }
+    }
+}
+
+/// The directory of the executable, in which `cargo xtask build` lays out plugins, scorers and data.
+fn home() -> PathBuf {
+    env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_path_buf)).unwrap_or_else(|| PathBuf::from("."))
+}
+
+fn zero_shot() -> Vec<Usage> {
+    vec![Usage::ZeroShot]
+}
+
+fn seed_zero() -> Vec<u64> {
+    vec![0]
+}
+
+fn test() -> String {
+    "test".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Suite> {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("small.toml");
+        std::fs::write(&path, text).expect("writable");
+        Suite::read(&path)
+    }
+
+    #[test]
+    fn a_suite_needs_models_and_datasets_only() {
+        let suite = read("models = ['a']\n[[dataset]]\nid = 'phantom'\n").expect("valid");
+        assert_eq!((suite.name.as_str(), suite.seeds.as_slice()), ("small", &[0][..]));
+        assert_eq!(suite.datasets[0].split, "test");
+        assert_eq!(suite.bootstrap.resamples, 1000);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest() {
+        let error = read("models = ['a']\nscorer = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
+        assert!(error.ends_with("small.toml:2: unknown key `scorer`; did you mean `scorers`?"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_list_is_an_error() {
+        let error = read("models = []\n[[dataset]]\nid = 'x'\n").expect_err("empty").to_string();
+        assert!(error.ends_with("`models` is empty, so the suite has no cells"), "{error}");
+    }
+}

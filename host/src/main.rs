@@ -1,1 +1,7 @@
-fn main() {}
+//! The `medvlm` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    medvlm::cli::main()
+}

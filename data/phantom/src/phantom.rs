@@ -1,0 +1,70 @@
+//! Phantoms: single pictures with their truth.
+
+use image::RgbImage;
+
+use crate::dice::Dice;
+use crate::finding::Finding;
+use crate::patient::{Modality, Patient, Sex};
+use crate::text::{self, Words};
+use crate::{chest, fundus, skin, tissue};
+
+/// One synthetic picture: everything needed to draw it and to tell about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Phantom {
+    /// Whose picture it is.
+    pub patient: Patient,
+    /// Its place among the patient's pictures, from 0.
+    pub index: usize,
+    /// What it shows, if it shows anything abnormal.
+    pub finding: Option<Finding>,
+}
+
+impl Phantom {
+    /// Its name, as in "chest-0042-1".
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.patient.name(), self.index)
+    }
+
+    /// Draws it: a square of [`SIDE`](crate::SIDE) pixels.
+    pub fn render(&self) -> RgbImage {
+        let mut scene = Scene {
+            sex: self.patient.sex,
+            finding: self.finding,
+            body: self.dice(0, b'b'),
+            view: self.dice(self.index, b'v'),
+        };
+        let draw = match self.patient.modality {
+            Modality::Chest => chest::render,
+            Modality::Fundus => fundus::render,
+            Modality::Skin => skin::render,
+            Modality::Tissue => tissue::render,
+        };
+        draw(&mut scene).finish()
+    }
+
+    /// The questions about it, their answers, and its report.
+    pub fn words(&self) -> Words {
+        text::words(self, &mut self.dice(self.index, b'w'))
+    }
+
+    fn dice(&self, index: usize, purpose: u8) -> Dice {
+        Dice::new(stream(self.patient.modality, self.patient.number, index, purpose))
+    }
+}
+
+/// What a modality draws from. Draws from `body` come out the same for all pictures of a patient.
+pub struct Scene {
+    /// Sex of the patient.
+    pub sex: Sex,
+    /// What the picture shows.
+    pub finding: Option<Finding>,
+    /// Dice of the patient.
+    pub body: Dice,
+    /// Dice of the picture.
+    pub view: Dice,
+}
+
+/// The random stream of one purpose for one picture.
+pub fn stream(modality: Modality, number: u32, index: usize, purpose: u8) -> u64 {
+    (modality as u64) << 56 | u64::from(number) << 24 | (index as u64) << 8 | u64::from(purpose)
+}

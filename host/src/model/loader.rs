@@ -1,0 +1,124 @@
+//! Loading a plugin library: what is wrong with it is said before anything of it is called.
+
+use std::{fs, path::Path};
+
+use abi_stable::{
+    erased_types::TD_Opaque,
+    library::{LibraryError, lib_header_from_path},
+    sabi_types::RRef,
+    std_types::{RErr, ROk, RResult, RSlice, RStr},
+};
+use plugin_api::{
+    Array, Blob, Error, Events, Open, PluginInfo, Result,
+    abi::{self, ABI_VERSION, ModelBox, PluginRef, RawBlob, RawError, RawReply, RawSink, RawSink_TO},
+    client::Door,
+};
+
+use crate::model::PluginFile;
+
+/// Compares a library with the size and hash that its manifest records, so that a truncated file is
+/// found before it is mapped.
+pub fn check_file(plugin: &PluginFile) -> Result<()> {
+    let path = &plugin.library;
+    let bytes = fs::read(path).map_err(|e| Error::config(e.to_string()))?;
+    if let Some(expected) = plugin.bytes.filter(|n| *n != bytes.len() as u64) {
+        return Err(Error::config(format!(
+            "the library has {} bytes where its manifest records {expected}: it is truncated or was replaced; install it again",
+            bytes.len()
+        )));
+    }
+    let found = blake3::hash(&bytes).to_hex();
+    if plugin.blake3.as_deref().is_some_and(|expected| expected != found.as_str()) {
+        return Err(Error::config(
+            "the library is not the one that its manifest records (BLAKE3 differs): it is corrupt or was replaced; \
+             install it again",
+        ));
+    }
+    Ok(())
+}
+
+/// Maps a library and returns its root module. A truncated file can kill the process that does this:
+/// the host lets a worker go first.
+pub fn load(path: &Path) -> Result<PluginRef> {
+    // A C library or a text file is told apart from a plugin by the missing symbol; abi_stable says so.
+    let header = lib_header_from_path(path).map_err(|e| Error::config(explain(&e)))?;
+    let version = header.version_strings().version.as_str();
+    let major = |v: &str| v.split('.').next().map(ToString::to_string);
+    if major(version) != major(ABI_VERSION) {
+        return Err(Error::config(format!(
+            "built for plugin ABI {version}, this host has {ABI_VERSION}: rebuild the plugin with the plugin-api of this host"
+        )));
+    }
+    header.init_root_module::<PluginRef>().map_err(|e| Error::config(explain(&e)))
+}
+
+/// What a loaded plugin offers; a plugin without architectures is an error.
+pub fn info(plugin: PluginRef) -> Result<PluginInfo> {
+    let info: PluginInfo = serde_json::from_str(&plugin.info()())
+        .map_err(|e| Error::config(format!("the plugin describes itself in broken JSON: {e}")))?;
+    if info.architectures.is_empty() {
+        return Err(Error::config(
+            "the plugin has no architectures: call `register!` in the library crate itself, \
+             or name the crate that does with `use that_crate as _;`",
+        ));
+    }
+    Ok(info)
+}
+
+/// A model in this process.
+pub struct Loaded(ModelBox);
+
+impl Loaded {
+    /// Opens an architecture of a plugin library.
+    pub fn open(library: &Path, architecture: &str, open: &Open) -> Result<Self> {
+        let plugin = load(library)?;
+        info(plugin)?;
+        let config = serde_json::to_string(open)?;
+        match plugin.open()(architecture.into(), config.as_str().into()) {
+            ROk(model) => Ok(Self(model)),
+            RErr(e) => Err(e.into()),
+        }
+    }
+}
+
+impl Door for Loaded {
+    fn call(
+        &mut self,
+        op: &str,
+        header: &str,
+        blobs: &[Blob<'_>],
+        events: &dyn Events,
+    ) -> Result<(String, Vec<Array>)> {
+        let blobs: Vec<RawBlob<'_>> = blobs.iter().map(Into::into).collect();
+        let receiver = Receiver(events);
+        let sink: RawSink_TO<'_, RRef<'_, ()>> = RawSink_TO::from_ptr(RRef::new(&receiver), TD_Opaque);
+        abi::from_raw(self.0.call(op.into(), header.into(), blobs.as_slice().into(), &sink))
+    }
+}
+
+struct Receiver<'a>(&'a dyn Events);
+
+impl RawSink for Receiver<'_> {
+    fn call(&self, op: RStr<'_>, header: RStr<'_>, blobs: RSlice<'_, RawBlob<'_>>) -> RResult<RawReply, RawError> {
+        let blobs: Vec<Blob<'_>> = blobs.iter().map(RawBlob::view).collect();
+        abi::to_raw(self.0.event(op.as_str(), header.as_str(), &blobs))
+    }
+}
+
+/// abi_stable's errors as one sentence: its layout report alone has a thousand lines.
+fn explain(error: &LibraryError) -> String {
+    match error {
+        LibraryError::OpenError { err, .. } => format!("not a loadable library: {err}"),
+        LibraryError::GetSymbolError { .. } => {
+            "a library, but no medvlm plugin: it does not call `export_plugin!`".into()
+        }
+        LibraryError::IncompatibleVersionNumber { expected_version, actual_version, .. } => format!(
+            "built for plugin ABI {actual_version}, this host has {expected_version}: rebuild the plugin with the \
+             plugin-api of this host"
+        ),
+        _ => format!(
+            "its interface differs from plugin ABI {ABI_VERSION} although it claims that version: \
+             rebuild the plugin with the plugin-api of this host"
+        ),
+    }
+}

@@ -1,0 +1,79 @@
+//! Finding a model's checkpoint, and its digest.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{
+    error::{Error, Result},
+    model::{PluginFile, Row},
+};
+
+/// The directory with a row's checkpoint, `given` (a flag or the suite) before the row's own. None where
+/// the model needs no weights.
+pub fn find(row: &Row, plugin: &PluginFile, given: Option<&Path>) -> Result<Option<PathBuf>> {
+    if let Some(dir) = given {
+        return existing(dir.into(), &format!("the weights given for `{}`", row.id)).map(Some);
+    }
+    let Some(weights) = &row.weights else { return Ok(None) };
+    if let Some(dir) = weights.strip_prefix("path:") {
+        let base = plugin.manifest.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
+        return existing(base.join(dir), &format!("the weights of `{}`", row.id)).map(Some);
+    }
+    if let Some(repository) = weights.strip_prefix("hf:") {
+        return in_hub_cache(row, repository).map(Some);
+    }
+    let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
+    Err(Error::invalid(place, format!("weights = \"{weights}\" of `{}`: expected `hf:OWNER/NAME` or `path:DIR`", row.id)))
+}
+
+/// Digest of a checkpoint: names and contents of all its files, in the order of the names.
+pub fn digest(dir: &Path) -> Result<String> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(dir).map_err(Error::io(dir))?.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
+    paths.sort();
+    let mut all = blake3::Hasher::new();
+    for path in paths {
+        let mut one = blake3::Hasher::new();
+        one.update_reader(fs::File::open(&path).map_err(Error::io(&path))?).map_err(Error::io(&path))?;
+        all.update(path.file_name().unwrap_or_default().as_encoded_bytes());
+        all.update(one.finalize().as_bytes());
+    }
+    Ok(all.finalize().to_hex()[..32].to_string())
+}
+
+fn existing(dir: PathBuf, what: &str) -> Result<PathBuf> {
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    Err(Error::usage(format!("{what}: {} is no directory", dir.display())))
+}
+
+fn in_hub_cache(row: &Row, repository: &str) -> Result<PathBuf> {
+    let hub = hub_cache();
+    let folder = hub.join(format!("models--{}", repository.replace('/', "--")));
+    let revision = row.revision.as_deref().unwrap_or("main");
+    let commit = fs::read_to_string(folder.join("refs").join(revision)).map(|c| c.trim().to_string());
+    let snapshot = folder.join("snapshots").join(commit.as_deref().unwrap_or(revision));
+    if snapshot.is_dir() {
+        return Ok(snapshot);
+    }
+    Err(Error::usage(format!(
+        "the weights of `{}` are not in the Hugging Face cache {}: run `hf download {repository} --revision {revision}`, \
+         or name a directory with --weights {}=DIR",
+        row.id,
+        hub.display(),
+        row.id
+    )))
+}
+
+fn hub_cache() -> PathBuf {
+    let set = |name: &str| env::var_os(name).filter(|v| v != OsStr::new("")).map(PathBuf::from);
+    set("HF_HUB_CACHE")
+        .or_else(|| set("HF_HOME").map(|home| home.join("hub")))
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
+        .unwrap_or_else(|| set("HOME").unwrap_or_default().join(".cache/huggingface/hub"))
+}

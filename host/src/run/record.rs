@@ -1,0 +1,85 @@
+//! `run.json`: the resolved suite with every version and hash, written before the first prediction.
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Suite,
+    error::{Error, Result},
+    run::{Plan, to_json, write_atomically},
+};
+
+/// What a run directory was made from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// Version of the host.
+    pub medvlm: String,
+    /// Version of the plugin ABI.
+    pub plugin_abi: String,
+    /// The resolved suite.
+    pub suite: Suite,
+    /// Device and element type.
+    pub device: String,
+    /// Element type of the weights.
+    pub dtype: String,
+    /// Operating system, architecture, number of threads.
+    pub environment: BTreeMap<String, String>,
+    /// Digests of everything that the predictions of each cell depend on.
+    pub cells: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+const FILE: &str = "run.json";
+
+impl RunRecord {
+    /// Reads the record of a run directory.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let text = std::fs::read(&path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::NotFound => Error::usage(format!("{}: no run directory (no {FILE} in it)", dir.display())),
+            _ => Error::Io { path: path.clone(), source: e },
+        })?;
+        serde_json::from_slice(&text).map_err(|e| Error::invalid(&path, format!("broken run record: {e}")))
+    }
+}
+
+/// Writes the record of a plan. Cells that the directory already holds must have been made from the same inputs.
+pub fn write(plan: &Plan) -> Result<()> {
+    let mut cells: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+    if plan.dir.join(FILE).exists() {
+        cells = RunRecord::read(&plan.dir)?.cells;
+    }
+    for cell in &plan.cells {
+        let id = cell.id.to_string();
+        if let Some(old) = cells.get(&id).filter(|old| **old != cell.fingerprint) {
+            return Err(stale(&plan.dir, &id, old, &cell.fingerprint));
+        }
+        cells.insert(id, cell.fingerprint.clone());
+    }
+    let threads = std::thread::available_parallelism().map_or(1, Into::into);
+    let record = RunRecord {
+        medvlm: env!("CARGO_PKG_VERSION").into(),
+        plugin_abi: plugin_api::abi::ABI_VERSION.into(),
+        suite: plan.suite.clone(),
+        device: plan.settings.device.clone(),
+        dtype: plan.settings.dtype.clone(),
+        environment: BTreeMap::from([
+            ("os".into(), std::env::consts::OS.into()),
+            ("arch".into(), std::env::consts::ARCH.into()),
+            ("threads".into(), threads.to_string()),
+        ]),
+        cells,
+    };
+    write_atomically(&plan.dir.join(FILE), &to_json(&record)?)
+}
+
+fn stale(dir: &Path, id: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Error {
+    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    let changed: Vec<&str> = keys.into_iter().filter(|k| old.get(*k) != new.get(*k)).map(String::as_str).collect();
+    Error::usage(format!(
+        "{}: {id} was predicted from other inputs (changed: {}); give --out another directory, or delete {} to predict it anew",
+        dir.display(),
+        changed.join(", "),
+        dir.join(id).display()
+    ))
+}

@@ -1,0 +1,258 @@
+//! Predictions to `scores.jsonl` and `metrics.json`. No model is needed, and the bytes are the same every time.
+
+use std::{collections::BTreeMap, io::Write, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    config::Bootstrap,
+    dataset::{Sample, Target},
+    error::{Error, Result},
+    ids::digest,
+    prediction::{self, Prediction},
+    run::{Cell, predict, to_json, write_atomically},
+    scorer::{self, Engine, MetricInfo, SampleScore, Scorer},
+    stats,
+};
+
+/// `metrics.json` of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// The cell.
+    pub cell: String,
+    /// Samples of the split.
+    pub expected: usize,
+    /// Samples with a prediction.
+    pub samples: usize,
+    /// Of those, samples without an answer; they score the metric's worst.
+    pub failed: usize,
+    /// Clusters of the bootstrap: patients, or samples where the dataset names no patients.
+    pub patients: usize,
+    /// How the intervals were made.
+    pub bootstrap: Bootstrap,
+    /// Digest of everything that the numbers depend on.
+    pub inputs: String,
+    /// One entry for each scorer, in the order of the suite.
+    pub scorers: Vec<ScorerMetrics>,
+}
+
+/// What one scorer made of a cell.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScorerMetrics {
+    /// Name of the scorer.
+    pub id: String,
+    /// Its version.
+    pub version: String,
+    /// Digest of its component.
+    pub component: String,
+    /// First and last line of `scores.jsonl` that the metrics come from.
+    pub lines: (usize, usize),
+    /// The metrics.
+    pub metrics: Vec<Metric>,
+}
+
+/// One number with its interval.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metric {
+    /// The field's name.
+    pub name: String,
+    /// The value; none where it is undefined.
+    pub value: Option<f64>,
+    /// Lower end of the interval.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+    /// Resamples in which the metric is undefined.
+    pub undefined_resamples: usize,
+    /// Samples whose value of this name is missing.
+    pub missing: usize,
+    /// Direction.
+    pub higher_is_better: bool,
+}
+
+/// One line of `scores.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ScoreLine {
+    /// Name of the scorer.
+    pub scorer: String,
+    /// Id of the sample.
+    pub sample: String,
+    /// The score.
+    #[serde(flatten)]
+    pub score: SampleScore,
+}
+
+/// File names in a cell's directory.
+pub const SCORES: &str = "scores.jsonl";
+/// File names in a cell's directory.
+pub const METRICS: &str = "metrics.json";
+
+/// Scores a cell, or answers from disk when nothing has changed since.
+pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, engine: &Engine) -> Result<Metrics> {
+    let dir = cell.dir(run_dir);
+    let inputs = inputs(cell, &dir, limit, bootstrap)?;
+    if let Some(fresh) = read(&dir).filter(|m| m.inputs == inputs && dir.join(SCORES).exists()) {
+        return Ok(fresh);
+    }
+    let dataset = cell.dataset()?;
+    let samples = predict::samples(cell, &dataset, limit)?;
+    let predictions = prediction::read(&dir.join(predict::FILE))?;
+    let paired = pair(&dir, &samples, &predictions)?;
+    let classes: Vec<&str> = cell.manifest.classes.iter().map(|c| c.name.as_str()).collect();
+    let units: Vec<scorer::Sample> = paired.iter().map(|(s, p)| unit(s, p, &classes)).collect::<Result<_>>()?;
+    let clusters: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
+
+    let everything: Vec<u32> = (0..units.len() as u32).collect();
+    let mut resamples = vec![everything];
+    resamples.extend(stats::clustered_resamples(&clusters, bootstrap.resamples as usize, bootstrap.seed));
+
+    let mut lines = Vec::new();
+    let mut count = 0;
+    let mut scorers = Vec::new();
+    for (id, component) in &cell.scorers {
+        let scorer = Scorer::load(engine, component, "{}")?;
+        check_task(id, &scorer, cell)?;
+        let scores = scorer.score(&units)?;
+        for ((sample, _), score) in paired.iter().zip(&scores) {
+            let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
+            serde_json::to_writer(&mut lines, &line).map_err(|e| Error::failed(e.to_string()))?;
+            lines.write_all(b"\n").map_err(Error::io(&dir))?;
+        }
+        let rows = scorer.aggregate(&scores, &resamples)?;
+        let metrics = scorer.metadata().metrics.iter().enumerate();
+        scorers.push(ScorerMetrics {
+            id: id.clone(),
+            version: scorer.metadata().version.clone(),
+            component: scorer.digest().into(),
+            lines: (count + 1, count + scores.len()),
+            metrics: metrics.map(|(i, info)| metric(info, i, &rows, &scores, &scorer, bootstrap.level)).collect(),
+        });
+        count += scores.len();
+        for line in scorer.log() {
+            tracing::debug!(target: "scorer", "{id}: {line}");
+        }
+    }
+    let patients = stats::Clusters::new(&clusters).len();
+    let metrics = Metrics {
+        cell: cell.id.to_string(),
+        expected: samples.len(),
+        samples: paired.len(),
+        failed: paired.iter().filter(|(_, p)| p.failed()).count(),
+        patients,
+        bootstrap: bootstrap.clone(),
+        inputs,
+        scorers,
+    };
+    write_atomically(&dir.join(SCORES), &lines)?;
+    write_atomically(&dir.join(METRICS), &to_json(&metrics)?)?;
+    Ok(metrics)
+}
+
+/// The metrics of a cell on disk.
+pub fn read(dir: &Path) -> Option<Metrics> {
+    serde_json::from_slice(&std::fs::read(dir.join(METRICS)).ok()?).ok()
+}
+
+/// The lines of `scores.jsonl` of a cell, by scorer and sample.
+pub fn read_lines(dir: &Path) -> Result<BTreeMap<(String, u32), SampleScore>> {
+    let path = dir.join(SCORES);
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| {
+            let line: ScoreLine = serde_json::from_str(line)
+                .map_err(|e| Error::invalid(format!("{}:{}", path.display(), number + 1), format!("no score: {e}")))?;
+            Ok(((line.scorer, line.score.index), line.score))
+        })
+        .collect()
+}
+
+fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<String> {
+    let file = |path: &Path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path));
+    let mut parts = vec![
+        env!("CARGO_PKG_VERSION").to_string(),
+        file(&dir.join(predict::FILE))?,
+        serde_json::to_string(bootstrap).map_err(|e| Error::failed(e.to_string()))?,
+        limit.to_string(),
+    ];
+    for key in ["dataset.manifest", "dataset.files"] {
+        parts.push(cell.fingerprint.get(key).cloned().unwrap_or_default());
+    }
+    for (id, component) in &cell.scorers {
+        parts.push(format!("{id}={}", file(component)?));
+    }
+    Ok(digest(parts.join("\n").as_bytes()))
+}
+
+fn pair<'a>(dir: &Path, samples: &'a [Sample], predictions: &'a [Prediction]) -> Result<Vec<(&'a Sample, &'a Prediction)>> {
+    let known: BTreeMap<u32, &Sample> = samples.iter().map(|s| (s.index, s)).collect();
+    predictions
+        .iter()
+        .map(|p| match known.get(&p.index) {
+            Some(sample) if sample.id == p.sample => Ok((*sample, p)),
+            _ => Err(Error::invalid(
+                dir.join(predict::FILE),
+                format!("sample `{}` at position {} is not in the dataset copy: it was predicted on another one", p.sample, p.index),
+            )),
+        })
+        .collect()
+}
+
+/// What a scorer is given of a sample and its prediction.
+fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str]) -> Result<scorer::Sample> {
+    let (labels, references) = match &sample.target {
+        Target::Labels(labels) => {
+            let names = labels.iter().map(|l| classes.get(*l as usize).unwrap_or(&"").to_string()).collect();
+            (labels.clone(), names)
+        }
+        Target::Answers(answers) => (Vec::new(), answers.clone()),
+    };
+    let mut meta = serde_json::Map::new();
+    meta.insert("question".into(), sample.question.clone().into());
+    meta.insert("closed".into(), sample.closed.into());
+    meta.insert("options".into(), sample.options.clone().into());
+    meta.insert("groups".into(), serde_json::to_value(&sample.groups).map_err(|e| Error::failed(e.to_string()))?);
+    meta.retain(|_, value| !value.is_null());
+    Ok(scorer::Sample {
+        index: sample.index,
+        prediction: prediction.text.clone().unwrap_or_default(),
+        logits: prediction.logits.iter().map(|l| f64::from(*l)).collect(),
+        references,
+        labels,
+        failed: prediction.failed(),
+        meta: serde_json::to_string(&meta).map_err(|e| Error::failed(e.to_string()))?,
+    })
+}
+
+fn check_task(id: &str, scorer: &Scorer, cell: &Cell) -> Result<()> {
+    let task = cell.id.task.to_string();
+    let known = &scorer.metadata().tasks;
+    if known.contains(&task) {
+        return Ok(());
+    }
+    Err(Error::usage(format!("scorer `{id}` does not score `{task}` ({}): it scores {}", cell.id, known.join(", "))))
+}
+
+fn metric(
+    info: &MetricInfo,
+    position: usize,
+    rows: &[Vec<Option<f64>>],
+    scores: &[SampleScore],
+    scorer: &Scorer,
+    level: f64,
+) -> Metric {
+    let column = |row: &Vec<Option<f64>>| row.get(position).copied().flatten();
+    let draws: Vec<f64> = rows.iter().skip(1).filter_map(column).collect();
+    let interval = stats::percentile_interval(&draws, level);
+    let value_of_this_name = scorer.metadata().values.iter().position(|v| v.name == info.name);
+    let missing = |column: usize| scores.iter().filter(|s| s.values.get(column).copied().flatten().is_none()).count();
+    Metric {
+        name: info.name.clone(),
+        value: rows.first().and_then(column),
+        low: interval.map(|(low, _)| low),
+        high: interval.map(|(_, high)| high),
+        undefined_resamples: rows.len().saturating_sub(1) - draws.len(),
+        missing: value_of_this_name.map_or(0, missing),
+        higher_is_better: info.higher_is_better,
+    }
+}

@@ -1,0 +1,16 @@
+//! Tests of the workspace as a whole and of the real executable.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+/// Files that are broken in every way that users meet.
+mod bad_input;
+/// The whole flow on the mock plugin, and what it writes.
+mod end_to_end;
+/// Libraries that are no plugins, and plugins that misbehave.
+mod plugin_abi;
+/// Crashes and interruptions at any time, and the same bytes after all.
+mod resume;
+/// `medvlm new`: projects that build outside the workspace and drop in.
+mod scaffold;
+/// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
+mod tidy;
