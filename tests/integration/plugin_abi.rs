@@ -73,7 +73,8 @@ fn a_truncated_library_without_a_manifest_kills_a_child_only() {
 
 #[test]
 fn a_library_of_another_abi_says_so_first() {
-    check(|_, library| replace(library, b"1.0.0", b"2.0.0")).refused(3, "built for plugin ABI 2.0.0, this host has 1.0.0");
+    check(|_, library| replace(library, b"1.0.0", b"2.0.0"))
+        .refused(3, "built for plugin ABI 2.0.0, this host has 1.0.0");
 }
 
 #[test]
@@ -119,10 +120,8 @@ fn failures(task: &str, options: &str, flags: &[&str]) -> Vec<(u64, String)> {
     let predictions = bench.read(&format!("runs/suite/bad@dots.test.{task}.zero-shot.s0/predictions.jsonl"));
     let lines: Vec<Value> = predictions.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 12, "{said:#?}");
-    let failed: Vec<(u64, String)> = lines
-        .iter()
-        .filter_map(|line| Some((line["index"].as_u64()?, line["error"].as_str()?.to_string())))
-        .collect();
+    let failed: Vec<(u64, String)> =
+        lines.iter().filter_map(|line| Some((line["index"].as_u64()?, line["error"].as_str()?.to_string()))).collect();
     assert_eq!(said.code, Some(i32::from(!failed.is_empty())), "{said:#?}");
     failed
 }

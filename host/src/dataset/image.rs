@@ -39,7 +39,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
     if bytes.is_empty() {
         return Err("the image file is empty".into());
     }
-    let format = ::image::guess_format(bytes).map_err(|_| "no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP")?;
+    let format = ::image::guess_format(bytes)
+        .map_err(|_| "no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP")?;
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes);
     }

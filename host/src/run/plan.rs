@@ -190,7 +190,9 @@ fn needed(task: Task, usage: Usage) -> Option<Capability> {
 
 fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) -> Result<()> {
     let Some(capability) = needed(task, usage) else {
-        return Err(Error::usage(format!("usage `{usage}` is not built into this version for `{task}`; use `zero-shot`")));
+        return Err(Error::usage(format!(
+            "usage `{usage}` is not built into this version for `{task}`; use `zero-shot`"
+        )));
     };
     if offered.contains(&capability) {
         return Ok(());
@@ -205,7 +207,8 @@ fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) ->
 }
 
 fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<(String, PathBuf)>> {
-    let names = if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
+    let names =
+        if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
     let names = names.filter(|names| !names.is_empty()).ok_or_else(|| {
         Error::invalid(&manifest.path, format!("names no scorers for `{task}`: add them there or to the suite"))
     })?;
@@ -219,7 +222,8 @@ fn dataset_digests(dataset: &Dataset, evaluation: &Evaluation, task: Task) -> Re
     ]);
     if task == Task::Diagnosis {
         let prompts = dataset.class_prompts(evaluation.prompts.as_deref())?;
-        digests.insert("dataset.prompts".into(), digest(serde_json::to_string(&prompts).unwrap_or_default().as_bytes()));
+        digests
+            .insert("dataset.prompts".into(), digest(serde_json::to_string(&prompts).unwrap_or_default().as_bytes()));
     }
     Ok(digests)
 }
@@ -241,10 +245,14 @@ impl Probes<'_> {
         Ok(info)
     }
 
-    fn model_digests(&mut self, row: &Row, plugin: &PluginFile, weights: Option<&Path>) -> Result<BTreeMap<String, String>> {
-        let library = self.digest(&plugin.library, |path| {
-            std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path))
-        })?;
+    fn model_digests(
+        &mut self,
+        row: &Row,
+        plugin: &PluginFile,
+        weights: Option<&Path>,
+    ) -> Result<BTreeMap<String, String>> {
+        let library = self
+            .digest(&plugin.library, |path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path)))?;
         let row_text = serde_json::to_string(row).map_err(|e| Error::failed(e.to_string()))?;
         let mut digests = BTreeMap::from([
             ("model.abi".into(), ABI_VERSION.into()),

@@ -183,7 +183,11 @@ fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<
     Ok(digest(parts.join("\n").as_bytes()))
 }
 
-fn pair<'a>(dir: &Path, samples: &'a [Sample], predictions: &'a [Prediction]) -> Result<Vec<(&'a Sample, &'a Prediction)>> {
+fn pair<'a>(
+    dir: &Path,
+    samples: &'a [Sample],
+    predictions: &'a [Prediction],
+) -> Result<Vec<(&'a Sample, &'a Prediction)>> {
     let known: BTreeMap<u32, &Sample> = samples.iter().map(|s| (s.index, s)).collect();
     predictions
         .iter()
@@ -191,7 +195,10 @@ fn pair<'a>(dir: &Path, samples: &'a [Sample], predictions: &'a [Prediction]) ->
             Some(sample) if sample.id == p.sample => Ok((*sample, p)),
             _ => Err(Error::invalid(
                 dir.join(predict::FILE),
-                format!("sample `{}` at position {} is not in the dataset copy: it was predicted on another one", p.sample, p.index),
+                format!(
+                    "sample `{}` at position {} is not in the dataset copy: it was predicted on another one",
+                    p.sample, p.index
+                ),
             )),
         })
         .collect()

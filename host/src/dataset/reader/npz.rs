@@ -38,7 +38,9 @@ pub fn rows(path: &Path, key: &str) -> Result<Table> {
     }
     let label = |row: &[u8]| match row {
         [index] => Value::from(*index),
-        flags => flags.iter().zip(0u32..).filter(|(flag, _)| **flag != 0).map(|(_, index)| Value::from(index)).collect(),
+        flags => {
+            flags.iter().zip(0u32..).filter(|(flag, _)| **flag != 0).map(|(_, index)| Value::from(index)).collect()
+        }
     };
     let (file, array): (Arc<Path>, Arc<str>) = (path.into(), array.into());
     let rows = labels.chunks_exact(usize::try_from(width).unwrap_or(usize::MAX)).zip(0..).map(|(flags, index)| {
