@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 
 mod frames;
 mod jpeg;
+mod tiff;
 
 /// An image is refused above this many pixels: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
 const MAX_PIXELS: u64 = 178_956_970;
@@ -44,7 +45,9 @@ fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes);
     }
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let indirect = if format == ImageFormat::Tiff { tiff::Indirect::of(bytes) } else { None };
+    let plain = indirect.as_ref().map_or(bytes, |indirect| &indirect.plain);
+    let mut reader = ImageReader::with_format(Cursor::new(plain), format);
     reader.limits(Limits::no_limits());
     let decoder = reader.into_decoder().map_err(|e| damaged(format, bytes, &e.to_string()))?;
     let (width, height) = decoder.dimensions();
@@ -56,7 +59,11 @@ fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
         return Err(format!("has {frames} frames; extract the one to be judged"));
     }
     let image = DynamicImage::from_decoder(decoder).map_err(|e| damaged(format, bytes, &e.to_string()))?;
-    Ok(Pixels { width, height, rgb: image.into_rgb8().into_raw() })
+    let rgb = match indirect {
+        Some(indirect) => indirect.rgb(image),
+        None => image.into_rgb8().into_raw(),
+    };
+    Ok(Pixels { width, height, rgb })
 }
 
 /// Refuses images without pixels or with too many.
@@ -76,7 +83,19 @@ fn check_depth(bits: u16) -> std::result::Result<(), String> {
     }
 }
 
+/// Pillow's `cmyk2rgb`.
+fn rgb_of_inks(inks: [u8; 4]) -> [u8; 3] {
+    let light = 255 - u32::from(inks[3]);
+    [0, 1, 2].map(|ink| {
+        let product = u32::from(inks[ink]) * light + 128;
+        u8::try_from(light.saturating_sub((product + (product >> 8)) >> 8)).unwrap_or(u8::MAX)
+    })
+}
+
 fn damaged(format: ImageFormat, bytes: &[u8], cause: &str) -> String {
     let cause = cause.trim().trim_end_matches('.');
     format!("truncated or damaged {format:?} image of {} bytes: {cause}", bytes.len())
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::{
 
 use mozjpeg::{ColorSpace, Decompress};
 
-use super::{Pixels, check_size, damaged};
+use super::{Pixels, check_size, damaged, rgb_of_inks};
 
 /// Decodes a JPEG of 8 bits, of any colour space, to RGB.
 pub fn decode(bytes: &[u8]) -> Result<Pixels, String> {
@@ -18,10 +18,13 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, String> {
     let decoded = catch_unwind(AssertUnwindSafe(|| decompress(source)));
     let failed = |cause: &str| damaged(::image::ImageFormat::Jpeg, bytes, cause);
     match decoded {
-        Ok(Ok(_)) if ended.get() => Err(failed("the file ends before the image does")),
+        _ if ended.get() => Err(failed("the file ends before the image does")),
         Ok(Ok(pixels)) => Ok(pixels),
         Ok(Err(cause)) => Err(cause),
-        Err(panic) => Err(failed(panic.downcast_ref::<String>().map_or("the decoder gave up", String::as_str))),
+        Err(panic) => {
+            let cause = panic.downcast_ref::<String>().map_or("the decoder gave up", String::as_str);
+            Err(failed(cause.trim_start_matches("libjpeg fatal error: ")))
+        }
     }
 }
 
@@ -36,17 +39,10 @@ fn decompress(source: Source) -> Result<Pixels, String> {
     let mut started = header.to_colorspace(space).map_err(broken)?;
     let pixels = started.read_scanlines::<u8>().map_err(broken)?;
     started.finish().map_err(broken)?;
-    let rgb = if inks { pixels.chunks_exact(4).flat_map(rgb_of_inks).collect() } else { pixels };
+    // Pillow takes the inks as inverted, as Adobe writes them.
+    let rgb_of_inverted = |inks: &[u8]| rgb_of_inks([0, 1, 2, 3].map(|ink| 255 - inks[ink]));
+    let rgb = if inks { pixels.chunks_exact(4).flat_map(rgb_of_inverted).collect() } else { pixels };
     Ok(Pixels { width, height, rgb })
-}
-
-/// Pillow takes the four inks as inverted, as Adobe writes them, and multiplies with rounding (`cmyk2rgb`).
-fn rgb_of_inks(inverted: &[u8]) -> [u8; 3] {
-    let key = u32::from(inverted[3]);
-    [0, 1, 2].map(|ink| {
-        let product = (255 - u32::from(inverted[ink])) * key + 128;
-        u8::try_from(key.saturating_sub((product + (product >> 8)) >> 8)).unwrap_or(u8::MAX)
-    })
 }
 
 /// A reader that remembers whether the decoder asked for more than there is, since libjpeg then makes up the end.
