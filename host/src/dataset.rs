@@ -31,7 +31,8 @@ pub use catalog::Catalog;
 pub use check::{CheckReport, Count, check};
 pub use image::{Pixels, decode_image};
 pub use manifest::{
-    Access, Caption, Checksum, Class, Diagnosis, Fields, Filter, Manifest, PUBLISHED, PatientRule, Question, Reader, Split,
+    Access, Caption, Checksum, Class, Diagnosis, Fields, Filter, Manifest, PUBLISHED, PatientRule, Question, Reader,
+    Split,
 };
 pub use reader::ImageRef;
 

@@ -87,7 +87,8 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
 impl CheckReport {
     /// What keeps the copy from being the published dataset, one sentence each: files, counts, unreadable images.
     pub fn problems(&self) -> Vec<String> {
-        let differing = self.counts.iter().filter(|count| count.expected.is_some_and(|n| count.found.is_some_and(|m| n != m)));
+        let differing =
+            self.counts.iter().filter(|count| count.expected.is_some_and(|n| count.found.is_some_and(|m| n != m)));
         let counts = differing.map(|Count { split, task, expected, found }| {
             let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
             format!("split `{split}` has {found} {task} samples, expected {expected}")
@@ -103,8 +104,10 @@ impl CheckReport {
         let within = self.duplicates_within.iter().map(|Duplicate { splits, images }| {
             format!("the same image is in {} {} times: {}", splits.join(", "), images.len(), images.join(", "))
         });
-        let patients =
-            self.patients_across.iter().map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
+        let patients = self
+            .patients_across
+            .iter()
+            .map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
         across.chain(within).chain(patients).collect()
     }
 }
@@ -167,3 +170,6 @@ fn hash(dataset: &Dataset, image: &ImageRef) -> Result<blake3::Hash> {
     hasher.update(&pixels.width.to_le_bytes()).update(&pixels.height.to_le_bytes()).update(&pixels.rgb);
     Ok(hasher.finalize())
 }
+
+#[cfg(test)]
+mod tests;

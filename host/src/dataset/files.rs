@@ -41,7 +41,8 @@ pub fn of_split(manifest: &Manifest, root: &Path, name: &str) -> Result<Vec<Path
 /// Digest over the names (relative to the root) and contents of the data files and of the images outside them.
 pub fn fingerprint(root: &Path, data: &[PathBuf], tables: &[Table]) -> Result<String> {
     let images = tables.iter().flat_map(|table| &table.rows).flat_map(|row| &row.images).filter_map(ImageRef::file);
-    let files: BTreeSet<&Path> = data.iter().map(PathBuf::as_path).filter(|path| path.is_file()).chain(images).collect();
+    let files: BTreeSet<&Path> =
+        data.iter().map(PathBuf::as_path).filter(|path| path.is_file()).chain(images).collect();
     let files: Vec<&Path> = files.into_iter().collect();
     let digests: Vec<String> = files.par_iter().map(|file| content_digest(file)).collect::<Result<_>>()?;
     let mut hasher = blake3::Hasher::new();

@@ -307,7 +307,10 @@ impl Manifest {
                 return Err(format!("class `{}` needs prompts, at least of the variant `{PUBLISHED}`", class.name));
             }
             if variants(class) != variants(&self.classes[0]) {
-                return Err(format!("class `{}` has other variants of prompts than `{}`", class.name, self.classes[0].name));
+                return Err(format!(
+                    "class `{}` has other variants of prompts than `{}`",
+                    class.name, self.classes[0].name
+                ));
             }
         }
         let needs_files = self.reader != Reader::ImageFolder && self.files.is_empty() && self.any_of.is_empty();
@@ -326,3 +329,6 @@ impl Manifest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

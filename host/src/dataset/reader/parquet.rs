@@ -125,8 +125,8 @@ fn column<'a>(path: &Path, schema: &'a Type, name: &str) -> Result<&'a TypePtr> 
 fn holds_bytes(field: &Type) -> bool {
     use ::parquet::basic::{ConvertedType, LogicalType};
     let info = field.get_basic_info();
-    let text = info.converted_type() == ConvertedType::UTF8
-        || matches!(info.logical_type_ref(), Some(LogicalType::String));
+    let text =
+        info.converted_type() == ConvertedType::UTF8 || matches!(info.logical_type_ref(), Some(LogicalType::String));
     field.is_group() || !text
 }
 
@@ -197,3 +197,6 @@ fn image_bytes(record: Record) -> Option<ByteArray> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
