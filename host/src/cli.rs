@@ -2,12 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this layer talks to people")]
 
-use std::{
-    path::PathBuf,
-    process::ExitCode,
-    sync::atomic::Ordering,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, sync::atomic::Ordering, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 

@@ -103,12 +103,20 @@ impl Suite {
         for root in suite.datasets.iter_mut().filter_map(|d| d.root.as_mut()).chain(suite.weights.values_mut()) {
             *root = base.join(&*root);
         }
-        let lists = [("models", suite.models.len()), ("usages", suite.usages.len()), ("seeds", suite.seeds.len()), ("dataset", suite.datasets.len())];
+        let lists = [
+            ("models", suite.models.len()),
+            ("usages", suite.usages.len()),
+            ("seeds", suite.seeds.len()),
+            ("dataset", suite.datasets.len()),
+        ];
         if let Some((key, _)) = lists.iter().find(|(_, length)| *length == 0) {
             return Err(Error::invalid(path, format!("`{key}` is empty, so the suite has no cells")));
         }
         if !(suite.bootstrap.level > 0.0 && suite.bootstrap.level < 1.0) {
-            return Err(Error::invalid(path, format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level)));
+            return Err(Error::invalid(
+                path,
+                format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level),
+            ));
         }
         Ok(suite)
     }
@@ -175,7 +183,8 @@ mod tests {
 
     #[test]
     fn an_unknown_key_names_the_nearest() {
-        let error = read("models = ['a']\nscorer = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
+        let error =
+            read("models = ['a']\nscorer = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
         assert!(error.ends_with("small.toml:2: unknown key `scorer`; did you mean `scorers`?"), "{error}");
     }
 

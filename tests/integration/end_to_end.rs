@@ -48,7 +48,17 @@ fn the_metrics_are_those_of_the_predictions() {
     let (ill, well): (Vec<_>, Vec<_>) = margins.iter().partition(|(_, ill)| *ill);
     let wins: f64 = ill
         .iter()
-        .flat_map(|(a, _)| well.iter().map(move |(b, _)| if a > b { 1.0 } else if a == b { 0.5 } else { 0.0 }))
+        .flat_map(|(a, _)| {
+            well.iter().map(move |(b, _)| {
+                if a > b {
+                    1.0
+                } else if a == b {
+                    0.5
+                } else {
+                    0.0
+                }
+            })
+        })
         .sum();
     let metrics: Value = serde_json::from_str(&bench.read(&format!("{CELL}/metrics.json"))).unwrap();
     let value = |scorer: usize| metrics["scorers"][scorer]["metrics"][0]["value"].as_f64().unwrap();

@@ -36,7 +36,7 @@ pub fn render(scene: &mut Scene) -> Canvas {
     }
     look_alikes(&mut canvas, scene);
     if let Some(finding) = &scene.finding {
-        lesions(&mut canvas, finding, &mut scene.view);
+        lesions(&mut canvas, finding, &mut scene.lesion);
     }
     film(&mut canvas, &mut scene.view);
     canvas
@@ -161,18 +161,18 @@ fn look_alikes(canvas: &mut Canvas, scene: &mut Scene) {
     }
 }
 
-fn lesions(canvas: &mut Canvas, finding: &Finding, view: &mut Dice) {
+fn lesions(canvas: &mut Canvas, finding: &Finding, dice: &mut Dice) {
     for _ in 0..finding.count {
-        let size = finding.size.draw(view);
-        let centre = finding.place.draw(view);
-        let edge = Noise::new(view, 12, 2);
+        let size = finding.size.draw(dice);
+        let centre = finding.place.draw(dice);
+        let edge = Noise::new(dice, 12, 2);
         let (radius, softness, ragged, strength) = match finding.kind.name {
-            "nodule" => (0.030, 0.45, 0.15, view.range(0.09, 0.28)),
-            _ => (0.070, 0.85, 0.45, view.range(0.09, 0.24)),
+            "nodule" => (0.030, 0.45, 0.15, dice.range(0.09, 0.28)),
+            _ => (0.070, 0.85, 0.45, dice.range(0.09, 0.24)),
         };
-        let radii = [radius * size * view.range(0.9, 1.2), radius * size * view.range(0.85, 1.0)];
+        let radii = [radius * size * dice.range(0.9, 1.2), radius * size * dice.range(0.85, 1.0)];
         let ragged = Some((&edge, ragged));
-        canvas.lighten(&Blob { centre, radii, axis: view.direction(), softness, ragged }, strength);
+        canvas.lighten(&Blob { centre, radii, axis: dice.direction(), softness, ragged }, strength);
     }
 }
 

@@ -35,7 +35,7 @@ pub fn render(scene: &mut Scene) -> Canvas {
     disc(&mut canvas, &mut scene.body);
     look_alikes(&mut canvas, vein, scene);
     if let Some(finding) = &scene.finding {
-        lesions(&mut canvas, finding, vein, &mut scene.view);
+        lesions(&mut canvas, finding, vein, &mut scene.lesion);
     }
     camera(&mut canvas, &mut scene.view);
     canvas
@@ -119,20 +119,20 @@ fn look_alikes(canvas: &mut Canvas, vein: Colour, scene: &mut Scene) {
     }
 }
 
-fn lesions(canvas: &mut Canvas, finding: &Finding, vein: Colour, view: &mut Dice) {
-    let centre = finding.place.draw(view);
-    let strength = view.range(0.28, 0.85);
+fn lesions(canvas: &mut Canvas, finding: &Finding, vein: Colour, dice: &mut Dice) {
+    let centre = finding.place.draw(dice);
+    let strength = dice.range(0.28, 0.85);
     for index in 0..finding.count {
-        let size = finding.size.draw(view);
+        let size = finding.size.draw(dice);
         let spread = if index == 0 { 0.0 } else { 0.05 };
-        let centre = [centre[0] + spread * view.bell(), centre[1] + spread * view.bell()];
-        let edge = Noise::new(view, 14, 2);
-        let axis = view.direction();
+        let centre = [centre[0] + spread * dice.bell(), centre[1] + spread * dice.bell()];
+        let edge = Noise::new(dice, 14, 2);
+        let axis = dice.direction();
         let (radii, softness, ragged, colour) = match finding.kind.name {
             "haemorrhage" => ([0.024, 0.016], 0.25, 0.35, mix(vein, [0.30, 0.0, 0.02], 0.7)),
             _ => ([0.017, 0.013], 0.15, 0.35, [0.99, 0.86, 0.48]),
         };
-        let radii = radii.map(|radius: f32| radius * size * view.range(0.8, 1.2));
+        let radii = radii.map(|radius: f32| radius * size * dice.range(0.8, 1.2));
         canvas.paint(&Blob { centre, radii, axis, softness, ragged: Some((&edge, ragged)) }, colour, strength);
     }
 }

@@ -32,6 +32,7 @@ impl Phantom {
             finding: self.finding,
             body: self.dice(0, b'b'),
             view: self.dice(self.index, b'v'),
+            lesion: self.dice(self.index, b'l'),
         };
         let draw = match self.patient.modality {
             Modality::Chest => chest::render,
@@ -40,6 +41,11 @@ impl Phantom {
             Modality::Tissue => tissue::render,
         };
         draw(&mut scene).finish()
+    }
+
+    /// Its twin: the same patient in the same pose and light, without the finding.
+    pub fn without_finding(self) -> Self {
+        Self { finding: None, ..self }
     }
 
     /// The questions about it, their answers, and its report.
@@ -62,6 +68,8 @@ pub struct Scene {
     pub body: Dice,
     /// Dice of the picture.
     pub view: Dice,
+    /// Dice of what is abnormal in it, apart so that its absence changes nothing else.
+    pub lesion: Dice,
 }
 
 /// The random stream of one purpose for one picture.

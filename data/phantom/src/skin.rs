@@ -26,15 +26,16 @@ pub const PLACES: [Place; 5] = [
 pub fn render(scene: &mut Scene) -> Canvas {
     let mut canvas = Canvas::new(Pose::near(&mut scene.view, 0.08, 0.02));
     let skin = ground(&mut canvas, &mut scene.body);
+    let dice = &mut scene.lesion;
     match &scene.finding {
         Some(finding) => {
-            let (centre, size) = (finding.place.draw(&mut scene.view), finding.size.draw(&mut scene.view));
-            irregular_lesion(&mut canvas, centre, 0.14 * size, skin, &mut scene.view);
+            let (centre, size) = (finding.place.draw(dice), finding.size.draw(dice));
+            irregular_lesion(&mut canvas, centre, 0.14 * size, skin, dice);
         }
         None => {
-            let centre = PLACES[scene.view.below(PLACES.len())].draw(&mut scene.view);
-            let radius = scene.view.range(0.07, 0.19);
-            regular_naevus(&mut canvas, centre, radius, skin, &mut scene.view);
+            let centre = PLACES[dice.below(PLACES.len())].draw(dice);
+            let radius = dice.range(0.07, 0.19);
+            regular_naevus(&mut canvas, centre, radius, skin, dice);
         }
     }
     surroundings(&mut canvas, scene);
@@ -65,33 +66,33 @@ fn ground(canvas: &mut Canvas, body: &mut Dice) -> Colour {
     skin
 }
 
-fn regular_naevus(canvas: &mut Canvas, centre: Point, radius: f32, skin: Colour, view: &mut Dice) {
-    let edge = Noise::new(view, 6, 2);
-    let inside = Noise::new(view, 10, 2);
-    let brown = mix(mix(skin, [0.46, 0.26, 0.16], 0.85), [0.22, 0.12, 0.08], view.range(0.0, 0.9));
-    let radii = [radius * view.range(1.0, 1.35), radius];
-    let ragged = Some((&edge, view.range(0.04, 0.20)));
-    let mottle = view.range(0.03, 0.12);
-    let naevus = Blob { centre, radii, axis: view.direction(), softness: view.range(0.10, 0.35), ragged };
-    let opacity = view.range(0.65, 0.95);
+fn regular_naevus(canvas: &mut Canvas, centre: Point, radius: f32, skin: Colour, dice: &mut Dice) {
+    let edge = Noise::new(dice, 6, 2);
+    let inside = Noise::new(dice, 10, 2);
+    let brown = mix(mix(skin, [0.46, 0.26, 0.16], 0.85), [0.22, 0.12, 0.08], dice.range(0.0, 0.9));
+    let radii = [radius * dice.range(1.0, 1.35), radius];
+    let ragged = Some((&edge, dice.range(0.04, 0.20)));
+    let mottle = dice.range(0.03, 0.12);
+    let naevus = Blob { centre, radii, axis: dice.direction(), softness: dice.range(0.10, 0.35), ragged };
+    let opacity = dice.range(0.65, 0.95);
     canvas.shade_in(&naevus, |point, coverage, pixel| {
         let colour = brown.map(|channel| channel * (1.0 + mottle * inside.at(point)));
         *pixel = mix(*pixel, colour, opacity * coverage);
     });
-    if view.chance(0.3) {
-        canvas.paint(&Blob::disc(centre, 0.5 * radius, 0.6), [0.24, 0.13, 0.09], view.range(0.2, 0.5));
+    if dice.chance(0.3) {
+        canvas.paint(&Blob::disc(centre, 0.5 * radius, 0.6), [0.24, 0.13, 0.09], dice.range(0.2, 0.5));
     }
 }
 
-fn irregular_lesion(canvas: &mut Canvas, centre: Point, radius: f32, skin: Colour, view: &mut Dice) {
-    let edge = Noise::new(view, 7, 3);
-    let patches = [Noise::new(view, 6, 2), Noise::new(view, 5, 2), Noise::new(view, 7, 2)];
-    let variety = view.range(0.1, 0.8);
-    let brown = mix(mix(skin, [0.44, 0.25, 0.16], 0.85), [0.22, 0.12, 0.08], view.range(0.0, 0.6));
+fn irregular_lesion(canvas: &mut Canvas, centre: Point, radius: f32, skin: Colour, dice: &mut Dice) {
+    let edge = Noise::new(dice, 7, 3);
+    let patches = [Noise::new(dice, 6, 2), Noise::new(dice, 5, 2), Noise::new(dice, 7, 2)];
+    let variety = dice.range(0.1, 0.8);
+    let brown = mix(mix(skin, [0.44, 0.25, 0.16], 0.85), [0.22, 0.12, 0.08], dice.range(0.0, 0.6));
     let hues: [Colour; 3] = [[0.12, 0.07, 0.07], [0.38, 0.37, 0.42], [0.60, 0.32, 0.24]];
-    let radii = [radius * view.range(1.0, 1.35), radius * view.range(0.75, 1.0)];
-    let ragged = Some((&edge, view.range(0.12, 0.38)));
-    let lesion = Blob { centre, radii, axis: view.direction(), softness: view.range(0.06, 0.25), ragged };
+    let radii = [radius * dice.range(1.0, 1.35), radius * dice.range(0.75, 1.0)];
+    let ragged = Some((&edge, dice.range(0.12, 0.38)));
+    let lesion = Blob { centre, radii, axis: dice.direction(), softness: dice.range(0.06, 0.25), ragged };
     canvas.shade_in(&lesion, |point, coverage, pixel| {
         let mut colour = brown;
         for (hue, patch) in hues.iter().zip(&patches) {

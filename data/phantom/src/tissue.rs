@@ -36,7 +36,7 @@ pub fn render(scene: &mut Scene) -> Canvas {
         lymphocytes(&mut canvas, &stain, &mut scene.view);
     }
     if let Some(finding) = &scene.finding {
-        cluster(&mut canvas, finding, &stain, &mut scene.view);
+        cluster(&mut canvas, finding, &stain, &mut scene.lesion);
     }
     microscope(&mut canvas, &mut scene.view);
     canvas
@@ -103,20 +103,20 @@ fn lymphocytes(canvas: &mut Canvas, stain: &Stain, view: &mut Dice) {
     }
 }
 
-fn cluster(canvas: &mut Canvas, finding: &Finding, stain: &Stain, view: &mut Dice) {
-    let centre = finding.place.draw(view);
-    let size = finding.size.draw(view);
-    let atypia = view.range(0.3, 1.0);
+fn cluster(canvas: &mut Canvas, finding: &Finding, stain: &Stain, dice: &mut Dice) {
+    let centre = finding.place.draw(dice);
+    let size = finding.size.draw(dice);
+    let atypia = dice.range(0.3, 1.0);
     for _ in 0..(6.0 + 7.0 * size) as usize {
-        let place = [centre[0] + 0.07 * size * view.bell(), centre[1] + 0.07 * size * view.bell()];
-        let edge = Noise::new(view, 18, 1);
-        let radius = 0.022 + 0.018 * atypia * view.range(-0.3, 1.0);
-        let radii = [radius * view.range(1.0, 1.0 + 0.8 * atypia), radius];
+        let place = [centre[0] + 0.07 * size * dice.bell(), centre[1] + 0.07 * size * dice.bell()];
+        let edge = Noise::new(dice, 18, 1);
+        let radius = 0.022 + 0.018 * atypia * dice.range(-0.3, 1.0);
+        let radii = [radius * dice.range(1.0, 1.0 + 0.8 * atypia), radius];
         let ragged = Some((&edge, 0.35 * atypia));
-        let shape = Blob { centre: place, radii, axis: view.direction(), softness: 0.15, ragged };
-        let dark = view.range(0.70, 1.10);
+        let shape = Blob { centre: place, radii, axis: dice.direction(), softness: 0.15, ragged };
+        let dark = dice.range(0.70, 1.10);
         canvas.paint(&shape, stain.haematoxylin.map(|channel| dark * channel), 0.85);
-        if view.chance(0.5 * atypia) {
+        if dice.chance(0.5 * atypia) {
             canvas.paint(&Blob::disc(place, 0.3 * radius, 0.3), [0.20, 0.08, 0.30], 0.7);
         }
     }

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use plugin_api::{
-    Capability, Events, Image, Request,
-    client,
+    Capability, Events, Image, Request, client,
     message::{Generate, Texts, ZeroShot, event},
 };
 
@@ -51,7 +50,10 @@ impl CheckArgs {
             if !info.architectures.iter().any(|a| a.id == row.architecture) {
                 let known = suggest(&row.architecture, info.architectures.iter().map(|a| a.id.as_str()));
                 let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
-                return Err(Error::invalid(place, format!("model `{}` wants architecture `{}`{known}", row.id, row.architecture)));
+                return Err(Error::invalid(
+                    place,
+                    format!("model `{}` wants architecture `{}`{known}", row.id, row.architecture),
+                ));
             }
             println!("  model {}: {}", row.id, row.title);
         }
@@ -65,7 +67,9 @@ impl CheckArgs {
             let checkpoint = weights::find(row, plugin, self.weights.as_deref())?;
             let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
             let mut model = predict::open(&source, &settings)?;
-            for line in try_model(&mut model).map_err(|e| Error::invalid(&plugin.library, format!("model `{id}`: {e}")))? {
+            for line in
+                try_model(&mut model).map_err(|e| Error::invalid(&plugin.library, format!("model `{id}`: {e}")))?
+            {
                 println!("  model {id}: {line}");
             }
         }
@@ -77,8 +81,11 @@ impl CheckArgs {
 /// Tries every capability that the model claims; a batch must give what its members give alone.
 fn try_model(model: &mut Model) -> plugin_api::Result<Vec<String>> {
     let pictures: Vec<Vec<u8>> = SIDES.iter().map(|(w, h)| picture(*w, *h)).collect();
-    let images: Vec<Image<'_>> =
-        SIDES.iter().zip(&pictures).map(|((width, height), rgb)| Image { width: *width, height: *height, rgb }).collect();
+    let images: Vec<Image<'_>> = SIDES
+        .iter()
+        .zip(&pictures)
+        .map(|((width, height), rgb)| Image { width: *width, height: *height, rgb })
+        .collect();
     let classes = ZeroShot { classes: vec![vec!["a bright picture".into()], vec!["a dark picture".into()]] };
     let mut lines = Vec::new();
     for capability in model.description().capabilities.clone() {
@@ -100,13 +107,16 @@ fn try_model(model: &mut Model) -> plugin_api::Result<Vec<String>> {
                 lines.push(format!("features have {} columns, alone as in a batch", rows.columns));
             }
             Capability::Generate => {
-                let request = Request { prompt: "Is this picture bright?".into(), images: vec![0], ..Request::default() };
+                let request =
+                    Request { prompt: "Is this picture bright?".into(), images: vec![0], ..Request::default() };
                 let job = Generate { requests: vec![request], ..Generate::default() };
                 let answers = Count(std::sync::atomic::AtomicUsize::new(0));
                 client::generate(model.door(), &job, &images[..1], &answers)?;
                 let finished = answers.0.load(std::sync::atomic::Ordering::Relaxed);
                 if finished != 1 {
-                    return Err(plugin_api::Error::input(format!("generate handed over {finished} answers to one request")));
+                    return Err(plugin_api::Error::input(format!(
+                        "generate handed over {finished} answers to one request"
+                    )));
                 }
                 lines.push("generate answers".into());
             }
@@ -142,14 +152,23 @@ fn same(what: &str, batch: &[f32], alone: &[f32]) -> plugin_api::Result<()> {
 }
 
 fn picture(width: u32, height: u32) -> Vec<u8> {
-    (0..height).flat_map(|y| (0..width).flat_map(move |x| [(x * 7 % 256) as u8, (y * 11 % 256) as u8, ((x ^ y) * 5 % 256) as u8])).collect()
+    (0..height)
+        .flat_map(|y| {
+            (0..width).flat_map(move |x| [(x * 7 % 256) as u8, (y * 11 % 256) as u8, ((x ^ y) * 5 % 256) as u8])
+        })
+        .collect()
 }
 
 /// Counts finished answers.
 struct Count(std::sync::atomic::AtomicUsize);
 
 impl Events for Count {
-    fn event(&self, op: &str, _: &str, _: &[plugin_api::Blob<'_>]) -> plugin_api::Result<(String, Vec<plugin_api::Array>)> {
+    fn event(
+        &self,
+        op: &str,
+        _: &str,
+        _: &[plugin_api::Blob<'_>],
+    ) -> plugin_api::Result<(String, Vec<plugin_api::Array>)> {
         if op == event::FINISHED {
             self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }

@@ -7,7 +7,8 @@ use clap::Args;
 use super::ModelArgs;
 use crate::{
     config::SearchPath,
-    dataset, error::{COMPLETE, INCOMPLETE, Result},
+    dataset,
+    error::{COMPLETE, INCOMPLETE, Result},
     model,
     run::{cache_dir, plan},
     scorer::{self, Engine, Scorer},
@@ -99,7 +100,8 @@ fn gpus() -> String {
 }
 
 fn cache() -> Finding {
-    let dir = cache_dir().ok_or("no cache directory: set XDG_CACHE_HOME or HOME, or scorers are compiled every time")?;
+    let dir =
+        cache_dir().ok_or("no cache directory: set XDG_CACHE_HOME or HOME, or scorers are compiled every time")?;
     std::fs::create_dir_all(&dir).and_then(|()| tempfile::NamedTempFile::new_in(&dir)).map_err(|e| {
         format!("{} is not writable ({e}): scorers are compiled every time; set XDG_CACHE_HOME", dir.display())
     })?;

@@ -1,12 +1,12 @@
 //! `medvlm infer`: one model, ad hoc; the contract for numeric parity checks.
 
-use std::{collections::BTreeMap, path::{Path, PathBuf}};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use plugin_api::{
-    Array, Data, Decoding, Image, Inspect, Inspection,
-    client,
-};
+use plugin_api::{Array, Data, Decoding, Image, Inspect, Inspection, client};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 

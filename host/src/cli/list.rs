@@ -45,7 +45,10 @@ impl ListArgs {
             Kind::Plugins => (vec!["id", "models", "file"], plugins(&catalogs)),
         };
         if self.json {
-            let objects: Vec<Value> = rows.iter().map(|row| columns.iter().zip(row).map(|(c, v)| (c.to_string(), json!(v))).collect()).collect();
+            let objects: Vec<Value> = rows
+                .iter()
+                .map(|row| columns.iter().zip(row).map(|(c, v)| (c.to_string(), json!(v))).collect())
+                .collect();
             println!("{}", Value::Array(objects));
         } else {
             print_table(&columns, &rows);

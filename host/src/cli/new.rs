@@ -63,7 +63,8 @@ const PLUGIN_API: &[File] = files!("../../../":
 
 /// The scorer contract.
 const SCORER_KIT: &[File] = files!("../../../":
-    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml", "scorers/kit/src/lib.rs",
+    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml", "scorers/kit/src/describe.rs", "scorers/kit/src/export.rs",
+    "scorers/kit/src/lib.rs", "scorers/kit/src/probability.rs", "scorers/kit/src/resample.rs",
 );
 
 /// Versions and lints that the vendored crates inherit, and the exact versions that they were tested with.
@@ -111,7 +112,8 @@ impl Project {
             let parent = path.parent().unwrap_or(&dir);
             fs::create_dir_all(parent).map_err(Error::io(parent))?;
             // A gradient: no two of the pictures are alike.
-            let picture = image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([brightness, (x * 2) as u8, (y * 2) as u8]));
+            let picture =
+                image::RgbImage::from_fn(48, 40, |x, y| image::Rgb([brightness, (x * 2) as u8, (y * 2) as u8]));
             picture.save(&path).map_err(|e| Error::failed(format!("{}: {e}", path.display())))?;
         }
         self.done(&dir)
@@ -145,7 +147,8 @@ fn write(dir: &Path, path: &str, text: &str) -> Result<()> {
 
 /// The project's own Cargo.toml: a workspace that holds the vendored contract with the versions it inherits.
 fn manifest(name: &str, contract: &str, folder: &str, profile: &str) -> Result<String> {
-    let root: toml::Table = toml::from_str(ROOT_MANIFEST).map_err(|e| Error::failed(format!("the root manifest: {e}")))?;
+    let root: toml::Table =
+        toml::from_str(ROOT_MANIFEST).map_err(|e| Error::failed(format!("the root manifest: {e}")))?;
     let workspace = root.get("workspace").and_then(toml::Value::as_table).cloned().unwrap_or_default();
     let mut inherited = toml::Table::new();
     inherited.insert("resolver".into(), "3".into());

@@ -126,7 +126,8 @@ fn score_cells(plan: &Plan, progress: &Progress) -> Result<()> {
         run::check_interrupt()?;
         let metrics = score::score(cell, &plan.dir, plan.suite.limit, &plan.suite.bootstrap, &engine)?;
         if metrics.samples < metrics.expected {
-            progress.note(&format!("{}: only {} of {} samples are predicted", cell.id, metrics.samples, metrics.expected));
+            progress
+                .note(&format!("{}: only {} of {} samples are predicted", cell.id, metrics.samples, metrics.expected));
         }
     }
     Ok(())
@@ -135,12 +136,8 @@ fn score_cells(plan: &Plan, progress: &Progress) -> Result<()> {
 fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
-    let settings = Settings {
-        place: Place::InProcess,
-        device: record.device.clone(),
-        dtype: record.dtype.clone(),
-        batch_size: 1,
-    };
+    let settings =
+        Settings { place: Place::InProcess, device: record.device.clone(), dtype: record.dtype.clone(), batch_size: 1 };
     plan::plan_scoring(&record, catalogs, settings, dir)
 }
 

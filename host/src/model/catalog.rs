@@ -100,7 +100,9 @@ impl Catalog {
             let Ok(entries) = fs::read_dir(dir) else { continue };
             let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
             paths.sort();
-            for library in paths.into_iter().filter(|p| p.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION)) {
+            for library in
+                paths.into_iter().filter(|p| p.extension().is_some_and(|e| e == std::env::consts::DLL_EXTENSION))
+            {
                 catalog.add(library)?;
             }
         }
@@ -147,7 +149,8 @@ fn read_plugin(library: PathBuf) -> Result<(PluginFile, Vec<Row>)> {
     let name = stem.strip_prefix("lib").unwrap_or(stem).to_string();
     let path = library.with_file_name(format!("{name}.toml"));
     let manifest: Manifest = if path.exists() { read_toml(&path)? } else { Manifest::default() };
-    if let Some(named) = manifest.plugin.library.as_deref().filter(|n| Path::new(n).file_name() != library.file_name()) {
+    if let Some(named) = manifest.plugin.library.as_deref().filter(|n| Path::new(n).file_name() != library.file_name())
+    {
         return Err(Error::invalid(&path, format!("describes `{named}`, but lies beside `{}`", library.display())));
     }
     let plugin = PluginFile {

@@ -27,13 +27,20 @@ pub fn find(row: &Row, plugin: &PluginFile, given: Option<&Path>) -> Result<Opti
         return in_hub_cache(row, repository).map(Some);
     }
     let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
-    Err(Error::invalid(place, format!("weights = \"{weights}\" of `{}`: expected `hf:OWNER/NAME` or `path:DIR`", row.id)))
+    Err(Error::invalid(
+        place,
+        format!("weights = \"{weights}\" of `{}`: expected `hf:OWNER/NAME` or `path:DIR`", row.id),
+    ))
 }
 
 /// Digest of a checkpoint: names and contents of all its files, in the order of the names.
 pub fn digest(dir: &Path) -> Result<String> {
-    let mut paths: Vec<PathBuf> =
-        fs::read_dir(dir).map_err(Error::io(dir))?.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).collect();
+    let mut paths: Vec<PathBuf> = fs::read_dir(dir)
+        .map_err(Error::io(dir))?
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|p| p.is_file())
+        .collect();
     paths.sort();
     let mut all = blake3::Hasher::new();
     for path in paths {

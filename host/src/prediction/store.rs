@@ -117,7 +117,10 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Prediction>> {
         .map(|(number, line)| {
             serde_json::from_slice(line).map_err(|e| {
                 let place = format!("{}:{}", path.display(), number + 1);
-                Error::invalid(place, format!("no prediction ({e}); delete the line to have the sample predicted again"))
+                Error::invalid(
+                    place,
+                    format!("no prediction ({e}); delete the line to have the sample predicted again"),
+                )
             })
         })
         .collect()

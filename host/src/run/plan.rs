@@ -13,7 +13,8 @@ use crate::{
     error::{Error, Result, suggest},
     ids::{CellId, Task, Usage, digest},
     model::{Place, PluginFile, Row, loader, weights, worker},
-    run::{Catalogs, RunRecord, Settings},
+    run::{Catalogs, RunRecord, Settings, cache_dir},
+    scorer::{Engine, Scorer},
 };
 
 /// A resolved suite.
@@ -150,19 +151,43 @@ struct Side {
 
 impl Side {
     fn all(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<Self>> {
-        suite.datasets.iter().map(|evaluation| Self::new(suite, evaluation, catalogs)).collect()
+        let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
+        let mut known = BTreeMap::new();
+        suite.datasets.iter().map(|evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known)).collect()
     }
 
-    fn new(suite: &Suite, evaluation: &Evaluation, catalogs: &Catalogs) -> Result<Self> {
+    /// `known` holds the tasks of the scorers that were looked into already.
+    fn new(
+        suite: &Suite,
+        evaluation: &Evaluation,
+        catalogs: &Catalogs,
+        engine: &Engine,
+        known: &mut BTreeMap<PathBuf, Vec<String>>,
+    ) -> Result<Self> {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         let dataset = Dataset::open(manifest, evaluation.root.as_deref())?;
         let task = evaluation.task.or_else(|| manifest.tasks().first().copied()).ok_or_else(|| {
             Error::invalid(&manifest.path, "offers no task: add [diagnosis], [[question]] or [caption]")
         })?;
+        if !manifest.tasks().contains(&task) {
+            let tasks: Vec<String> = manifest.tasks().iter().map(ToString::to_string).collect();
+            let tasks = tasks.join(", ");
+            return Err(Error::usage(format!("dataset `{}` has no task `{task}` (it has: {tasks})", manifest.id)));
+        }
         manifest.split(&evaluation.split)?;
         let mut digests = dataset_digests(&dataset, evaluation, task)?;
         digests.insert("limit".into(), suite.limit.to_string());
         let scorers = scorers(suite, manifest, task, catalogs)?;
+        for (id, component) in &scorers {
+            if !known.contains_key(component) {
+                let tasks = Scorer::load(engine, component, "{}")?.metadata().tasks.clone();
+                known.insert(component.clone(), tasks);
+            }
+            if !known[component].contains(&task.to_string()) {
+                let tasks = known[component].join(", ");
+                return Err(Error::usage(format!("scorer `{id}` does not score `{task}`: it scores {tasks}")));
+            }
+        }
         Ok(Self { manifest: manifest.clone(), evaluation: evaluation.clone(), task, scorers, digests })
     }
 
@@ -190,7 +215,9 @@ fn needed(task: Task, usage: Usage) -> Option<Capability> {
 
 fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) -> Result<()> {
     let Some(capability) = needed(task, usage) else {
-        return Err(Error::usage(format!("usage `{usage}` is not built into this version for `{task}`; use `zero-shot`")));
+        return Err(Error::usage(format!(
+            "usage `{usage}` is not built into this version for `{task}`; use `zero-shot`"
+        )));
     };
     if offered.contains(&capability) {
         return Ok(());
@@ -205,7 +232,8 @@ fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) ->
 }
 
 fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<(String, PathBuf)>> {
-    let names = if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
+    let names =
+        if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
     let names = names.filter(|names| !names.is_empty()).ok_or_else(|| {
         Error::invalid(&manifest.path, format!("names no scorers for `{task}`: add them there or to the suite"))
     })?;
@@ -219,7 +247,8 @@ fn dataset_digests(dataset: &Dataset, evaluation: &Evaluation, task: Task) -> Re
     ]);
     if task == Task::Diagnosis {
         let prompts = dataset.class_prompts(evaluation.prompts.as_deref())?;
-        digests.insert("dataset.prompts".into(), digest(serde_json::to_string(&prompts).unwrap_or_default().as_bytes()));
+        digests
+            .insert("dataset.prompts".into(), digest(serde_json::to_string(&prompts).unwrap_or_default().as_bytes()));
     }
     Ok(digests)
 }
@@ -241,10 +270,14 @@ impl Probes<'_> {
         Ok(info)
     }
 
-    fn model_digests(&mut self, row: &Row, plugin: &PluginFile, weights: Option<&Path>) -> Result<BTreeMap<String, String>> {
-        let library = self.digest(&plugin.library, |path| {
-            std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path))
-        })?;
+    fn model_digests(
+        &mut self,
+        row: &Row,
+        plugin: &PluginFile,
+        weights: Option<&Path>,
+    ) -> Result<BTreeMap<String, String>> {
+        let library = self
+            .digest(&plugin.library, |path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path)))?;
         let row_text = serde_json::to_string(row).map_err(|e| Error::failed(e.to_string()))?;
         let mut digests = BTreeMap::from([
             ("model.abi".into(), ABI_VERSION.into()),

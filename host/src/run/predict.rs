@@ -47,7 +47,8 @@ pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, obs
     let missing: Vec<&Sample> = samples.iter().filter(|s| !store.done().contains_key(&s.index)).collect();
     observer.begin(&cell.id, samples.len() - missing.len(), samples.len());
     if !missing.is_empty() {
-        let source = cell.model.as_ref().ok_or_else(|| Error::failed(format!("{}: no model to predict with", cell.id)))?;
+        let source =
+            cell.model.as_ref().ok_or_else(|| Error::failed(format!("{}: no model to predict with", cell.id)))?;
         let mut model = open(source, settings)?;
         let work = Work::new(cell, source, &dataset)?;
         predict_missing(&work, &mut model, &missing, settings.batch_size, &mut store, observer)?;
@@ -228,7 +229,10 @@ fn classify(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>]) -> plugin_
     let rows = client::zero_shot(model.door(), &images, &work.classes)?;
     if rows.matrix.columns != work.classes.classes.len() {
         let (found, expected) = (rows.matrix.columns, work.classes.classes.len());
-        return Err(PluginError::new(ErrorKind::Other, format!("the model returned {found} logits for {expected} classes")));
+        return Err(PluginError::new(
+            ErrorKind::Other,
+            format!("the model returned {found} logits for {expected} classes"),
+        ));
     }
     let predictions = batch.iter().enumerate().map(|(position, ready)| {
         let logits = rows.matrix.row(position).to_vec();
@@ -262,7 +266,10 @@ fn generate(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>], store: &mu
     let (_, finished) = answers.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     match finished.iter().filter(|f| !**f).count() {
         0 => Ok(()),
-        open => Err(PluginError::new(ErrorKind::Other, format!("the model left {open} of {} requests unanswered", batch.len()))),
+        open => Err(PluginError::new(
+            ErrorKind::Other,
+            format!("the model left {open} of {} requests unanswered", batch.len()),
+        )),
     }
 }
 
@@ -280,9 +287,10 @@ impl Events for Answers<'_> {
                 let position = generation.index as usize;
                 let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let (store, finished) = &mut *state;
-                let ready = self.batch.get(position).filter(|_| !finished[position]).ok_or_else(|| {
-                    PluginError::input(format!("answer {position} was not asked for, or came twice"))
-                })?;
+                let ready =
+                    self.batch.get(position).filter(|_| !finished[position]).ok_or_else(|| {
+                        PluginError::input(format!("answer {position} was not asked for, or came twice"))
+                    })?;
                 store
                     .append(vec![to_prediction(ready, generation)])
                     .map_err(|e| PluginError::new(ErrorKind::Cancelled, e.to_string()))?;

@@ -36,7 +36,9 @@ impl RunRecord {
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let text = std::fs::read(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => Error::usage(format!("{}: no run directory (no {FILE} in it)", dir.display())),
+            std::io::ErrorKind::NotFound => {
+                Error::usage(format!("{}: no run directory (no {FILE} in it)", dir.display()))
+            }
             _ => Error::Io { path: path.clone(), source: e },
         })?;
         serde_json::from_slice(&text).map_err(|e| Error::invalid(&path, format!("broken run record: {e}")))

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Longest side of a thumbnail, in pixels.
-const THUMBNAIL: u32 = 96;
+const THUMBNAIL: u32 = 160;
 
 /// Samples of a cell that get a thumbnail; beyond that a report would not open any more.
 const THUMBNAILS: usize = 2000;
@@ -105,39 +105,49 @@ fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
     metrics.scorers.iter().flat_map(of_scorer).collect()
 }
 
-/// ROC curve and calibration of class 1 of a binary diagnosis; samples without an answer have no place in them.
+/// ROC curve of class 1 of a binary diagnosis, and calibration of the confidence in the predicted class. Samples
+/// without an answer have no place in either.
 fn pictures(
     cell: &Cell,
     pairs: &[(&Sample, &Prediction)],
     classes: &[String],
     metrics: &score::Metrics,
 ) -> (Vec<Curve>, Option<Calibration>) {
-    if cell.id.task != Task::Diagnosis || classes.len() != 2 {
+    if cell.id.task != Task::Diagnosis {
         return (Vec::new(), None);
     }
-    let (mut probabilities, mut labels) = (Vec::new(), Vec::new());
+    let (mut positive, mut ill, mut confidences, mut correct) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (sample, prediction) in pairs {
-        if let (Target::Labels(truth), [_, p]) = (&sample.target, softmax(&prediction.logits).as_slice()) {
-            probabilities.push(*p);
-            labels.push(truth.contains(&1));
+        let probabilities = softmax(&prediction.logits);
+        if let (Target::Labels(truth), Some((class, confidence))) = (&sample.target, first_maximum(&probabilities)) {
+            positive.push(probabilities.get(1).copied().unwrap_or_default());
+            ill.push(truth.contains(&1));
+            confidences.push(confidence);
+            correct.push(truth.contains(&(class as u32)));
         }
     }
-    let auroc = metrics.scorers.iter().flat_map(|s| &s.metrics).find(|m| m.name == "auroc").and_then(|m| m.value);
-    let points = stats::roc_curve(&probabilities, &labels);
-    let curve = Curve {
-        name: classes[1].clone(),
-        area: auroc,
-        points: points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect(),
-    };
-    let bins = stats::calibration(&probabilities, &labels, BINS);
+    let mut roc = Vec::new();
+    if classes.len() == 2 {
+        let auroc = metrics.scorers.iter().flat_map(|s| &s.metrics).find(|m| m.name == "auroc").and_then(|m| m.value);
+        let points = stats::roc_curve(&positive, &ill);
+        let points = points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
+        roc.push(Curve { name: classes[1].clone(), area: auroc, points });
+    }
+    let bins = stats::calibration(&confidences, &correct, BINS);
     let calibration = stats::expected_calibration_error(&bins).map(|error| Calibration {
         error,
         bins: bins
             .iter()
-            .map(|b| CalibrationBin { low: b.low, high: b.high, count: b.count, confidence: b.confidence, accuracy: b.accuracy })
+            .map(|b| CalibrationBin {
+                low: b.low,
+                high: b.high,
+                count: b.count,
+                confidence: b.confidence,
+                accuracy: b.accuracy,
+            })
             .collect(),
     });
-    (vec![curve], calibration)
+    (roc, calibration)
 }
 
 fn sample_report(
@@ -150,15 +160,12 @@ fn sample_report(
 ) -> SampleReport {
     let name = |class: usize| classes.get(class).cloned().unwrap_or_else(|| class.to_string());
     let probabilities = softmax(&prediction.logits);
-    let best = probabilities.iter().enumerate().fold(None, |best: Option<(usize, f64)>, (class, p)| match best {
-        Some((_, highest)) if highest >= *p => best,
-        _ => Some((class, *p)),
-    });
+    let best = first_maximum(&probabilities);
     let values: Vec<(String, Option<f64>)> = cell
         .scorers
         .iter()
         .filter_map(|(id, _)| scores.get(&(id.clone(), sample.index)).map(|score| (id, score)))
-        .flat_map(|(id, score)| score.values.iter().map(|value| (id.clone(), *value)))
+        .flat_map(|(id, score)| score.values.iter().map(move |value| (id.clone(), *value)))
         .collect();
     let (target, correct) = match &sample.target {
         Target::Labels(labels) => {
@@ -204,6 +211,11 @@ fn provenance(plan: &Plan) -> Vec<(String, String)> {
         rows.extend(cell.fingerprint.iter().map(|(key, value)| (format!("{} {key}", cell.id), value.clone())));
     }
     rows
+}
+
+/// The class with the highest probability, the first of equals; none without probabilities.
+fn first_maximum(probabilities: &[f64]) -> Option<(usize, f64)> {
+    probabilities.iter().copied().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
 }
 
 /// Probabilities of logits; empty for no logits.

@@ -87,6 +87,9 @@ pub const SCORES: &str = "scores.jsonl";
 /// File names in a cell's directory.
 pub const METRICS: &str = "metrics.json";
 
+/// Resamples that are drawn at a time.
+const DRAWS: usize = 250;
+
 /// Scores a cell, or answers from disk when nothing has changed since.
 pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, engine: &Engine) -> Result<Metrics> {
     let dir = cell.dir(run_dir);
@@ -102,23 +105,19 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let units: Vec<scorer::Sample> = paired.iter().map(|(s, p)| unit(s, p, &classes)).collect::<Result<_>>()?;
     let clusters: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
 
-    let everything: Vec<u32> = (0..units.len() as u32).collect();
-    let mut resamples = vec![everything];
-    resamples.extend(stats::clustered_resamples(&clusters, bootstrap.resamples as usize, bootstrap.seed));
-
+    let clusters = stats::Clusters::new(&clusters);
     let mut lines = Vec::new();
     let mut count = 0;
     let mut scorers = Vec::new();
     for (id, component) in &cell.scorers {
         let scorer = Scorer::load(engine, component, "{}")?;
-        check_task(id, &scorer, cell)?;
         let scores = scorer.score(&units)?;
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
             serde_json::to_writer(&mut lines, &line).map_err(|e| Error::failed(e.to_string()))?;
             lines.write_all(b"\n").map_err(Error::io(&dir))?;
         }
-        let rows = scorer.aggregate(&scores, &resamples)?;
+        let rows = aggregate(&scorer, &scores, &clusters, bootstrap)?;
         let metrics = scorer.metadata().metrics.iter().enumerate();
         scorers.push(ScorerMetrics {
             id: id.clone(),
@@ -132,13 +131,12 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
             tracing::debug!(target: "scorer", "{id}: {line}");
         }
     }
-    let patients = stats::Clusters::new(&clusters).len();
     let metrics = Metrics {
         cell: cell.id.to_string(),
         expected: samples.len(),
         samples: paired.len(),
         failed: paired.iter().filter(|(_, p)| p.failed()).count(),
-        patients,
+        patients: clusters.len(),
         bootstrap: bootstrap.clone(),
         inputs,
         scorers,
@@ -184,7 +182,11 @@ fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<
     Ok(digest(parts.join("\n").as_bytes()))
 }
 
-fn pair<'a>(dir: &Path, samples: &'a [Sample], predictions: &'a [Prediction]) -> Result<Vec<(&'a Sample, &'a Prediction)>> {
+fn pair<'a>(
+    dir: &Path,
+    samples: &'a [Sample],
+    predictions: &'a [Prediction],
+) -> Result<Vec<(&'a Sample, &'a Prediction)>> {
     let known: BTreeMap<u32, &Sample> = samples.iter().map(|s| (s.index, s)).collect();
     predictions
         .iter()
@@ -192,7 +194,10 @@ fn pair<'a>(dir: &Path, samples: &'a [Sample], predictions: &'a [Prediction]) ->
             Some(sample) if sample.id == p.sample => Ok((*sample, p)),
             _ => Err(Error::invalid(
                 dir.join(predict::FILE),
-                format!("sample `{}` at position {} is not in the dataset copy: it was predicted on another one", p.sample, p.index),
+                format!(
+                    "sample `{}` at position {} is not in the dataset copy: it was predicted on another one",
+                    p.sample, p.index
+                ),
             )),
         })
         .collect()
@@ -224,13 +229,23 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str]) -> Result<sc
     })
 }
 
-fn check_task(id: &str, scorer: &Scorer, cell: &Cell) -> Result<()> {
-    let task = cell.id.task.to_string();
-    let known = &scorer.metadata().tasks;
-    if known.contains(&task) {
-        return Ok(());
+/// The metrics of all samples, then of each resample. Draws are made a few at a time: those of a large dataset would
+/// not fit into memory together.
+fn aggregate(
+    scorer: &Scorer,
+    scores: &[SampleScore],
+    clusters: &stats::Clusters,
+    bootstrap: &Bootstrap,
+) -> Result<Vec<Vec<Option<f64>>>> {
+    let everything: Vec<u32> = (0..scores.len() as u32).collect();
+    let mut rows = scorer.aggregate(scores, std::slice::from_ref(&everything))?;
+    let numbers: Vec<u64> = (0..u64::from(bootstrap.resamples)).collect();
+    for chunk in numbers.chunks(DRAWS) {
+        let draws = chunk.iter().map(|number| clusters.resample(bootstrap.seed, *number));
+        let resamples: Vec<Vec<u32>> = std::iter::once(everything.clone()).chain(draws).collect();
+        rows.extend(scorer.aggregate(scores, &resamples)?.into_iter().skip(1));
     }
-    Err(Error::usage(format!("scorer `{id}` does not score `{task}` ({}): it scores {}", cell.id, known.join(", "))))
+    Ok(rows)
 }
 
 fn metric(

@@ -1,0 +1,32 @@
+//! Statistics of resamples: lists of positions that may repeat.
+
+use crate::SampleScore;
+
+/// Mean of what `value` makes of the scores in a resample; missing values are left out, and it is none if all are
+/// missing.
+pub fn mean(scores: &[SampleScore], resample: &[u32], value: impl Fn(&SampleScore) -> Option<f64>) -> Option<f64> {
+    let (sum, count) = resample
+        .iter()
+        .filter_map(|&position| value(&scores[position as usize]))
+        .fold((0.0, 0u32), |(sum, count), value| (sum + value, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeated_positions_count_and_missing_values_do_not() {
+        let scores: Vec<SampleScore> = [Some(1.0), None, Some(0.0)]
+            .into_iter()
+            .zip(0..)
+            .map(|(value, index)| SampleScore { index, values: vec![value], statistics: vec![], note: None })
+            .collect();
+        let first = |score: &SampleScore| score.values[0];
+        assert_eq!(mean(&scores, &[0, 1, 2], first), Some(0.5));
+        assert_eq!(mean(&scores, &[0, 0, 0, 2], first), Some(0.75));
+        assert_eq!(mean(&scores, &[1, 1], first), None);
+        assert_eq!(mean(&scores, &[], first), None);
+    }
+}
