@@ -140,7 +140,13 @@ impl ModelArgs {
     }
 
     fn settings(&self, batch_size: usize) -> Result<Settings> {
-        Ok(Settings { place: self.place()?, device: self.device.clone(), dtype: self.dtype.clone(), batch_size })
+        Ok(Settings {
+            place: self.place()?,
+            device: self.device.clone(),
+            dtype: self.dtype.clone(),
+            batch_size,
+            adapter: None,
+        })
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     scorer,
 };
 
+mod adapt;
 pub mod plan;
 pub mod predict;
 pub mod record;
@@ -44,15 +45,17 @@ pub struct Settings {
     pub dtype: String,
     /// Samples in a batch.
     pub batch_size: usize,
+    /// A trained adapter to use instead of training one.
+    pub adapter: Option<PathBuf>,
 }
 
 /// Hears of progress; the command line shows it.
 pub trait Observer: Sync {
-    /// A cell begins: `done` of its `total` samples are on disk.
-    fn begin(&self, cell: &CellId, done: usize, total: usize);
+    /// A part of a cell's work begins: `done` of its `total` samples are on disk.
+    fn begin(&self, cell: &CellId, work: &str, done: usize, total: usize);
     /// More samples are on disk.
     fn advance(&self, samples: usize);
-    /// A cell is complete for now.
+    /// That part is complete for now.
     fn end(&self, failed: usize);
     /// Something worth a line.
     fn note(&self, line: &str);

@@ -33,6 +33,9 @@ pub struct RunArgs {
     /// Samples in a batch
     #[arg(long, default_value_t = 32, value_name = "N")]
     batch_size: usize,
+    /// A trained adapter (a cell's `adapter` directory) to evaluate instead of training one
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
     /// Only predict; score later with `medvlm score`
@@ -83,7 +86,8 @@ impl RunArgs {
         }
         suite.limit = self.limit.unwrap_or(suite.limit);
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
-        let plan = plan::plan(suite, &catalogs(search)?, self.model.settings(self.batch_size)?, dir)?;
+        let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
+        let plan = plan::plan(suite, &catalogs(search)?, settings, dir)?;
         record::write(&plan)?;
 
         let progress = Progress::new(plan.cells.len());
@@ -137,7 +141,13 @@ fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> R
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
     let settings =
-        Settings { place: Place::InProcess, device: record.device.clone(), dtype: record.dtype.clone(), batch_size: 1 };
+        Settings {
+            place: Place::InProcess,
+            device: record.device.clone(),
+            dtype: record.dtype.clone(),
+            batch_size: 1,
+            adapter: None,
+        };
     plan::plan_scoring(&record, catalogs, settings, dir)
 }
 

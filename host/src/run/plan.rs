@@ -86,6 +86,9 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
         let mut digests = probes.model_digests(row, plugin, checkpoint.as_deref())?;
         digests.insert("device".into(), settings.device.clone());
         digests.insert("dtype".into(), settings.dtype.clone());
+        if let Some(dir) = &settings.adapter {
+            digests.insert("adapter".into(), probes.digest(dir, weights::digest)?);
+        }
         let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
         for side in &sides {
             for usage in &suite.usages {
@@ -208,6 +211,7 @@ impl Side {
 fn needed(task: Task, usage: Usage) -> Option<Capability> {
     match (task, usage) {
         (Task::Diagnosis, Usage::ZeroShot) => Some(Capability::ZeroShot),
+        (Task::Diagnosis, Usage::LinearProbe | Usage::ClipAdapter) => Some(Capability::Features),
         (Task::Vqa | Task::Caption, Usage::ZeroShot) => Some(Capability::Generate),
         _ => None,
     }

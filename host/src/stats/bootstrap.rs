@@ -3,7 +3,10 @@
 //! Source: Davison and Hinkley, *Bootstrap Methods and their Application* (1997), section 3.8, the scheme that
 //! resamples clusters and keeps every member.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::Hash,
+};
 
 use rand_chacha::{
     ChaCha8Rng,
@@ -40,6 +43,17 @@ impl Clusters {
     /// True when there is no sample.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()
+    }
+
+    /// Positions of about this share of the clusters, drawn without replacement; at least one cluster, not all of them.
+    pub fn share(&self, share: f64, seed: u64) -> BTreeSet<u32> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let mut order: Vec<usize> = (0..self.members.len()).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, below(&mut rng, last as u32 + 1) as usize);
+        }
+        let count = ((share * order.len() as f64).round() as usize).clamp(1, order.len().saturating_sub(1).max(1));
+        order.into_iter().take(count).flat_map(|cluster| self.members[cluster].iter().copied()).collect()
     }
 
     /// Draws as many whole clusters as there are, with replacement, and returns the positions of their members.
