@@ -221,3 +221,8 @@ fn check_count(values: &[Option<f64>], infos: &[MetricInfo]) -> std::result::Res
     }
     Err(format!("returned {} values, but its metadata names {}", values.len(), infos.len()))
 }
+
+#[cfg(test)]
+mod guests;
+#[cfg(test)]
+mod tests;

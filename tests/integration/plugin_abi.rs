@@ -57,18 +57,28 @@ fn a_library_that_its_manifest_does_not_describe_is_refused_before_it_is_mapped(
 }
 
 #[test]
-fn a_truncated_library_without_a_manifest_kills_a_child_only() {
-    for keep in [0.3, 0.6, 0.9] {
-        let said = check(|bench, library| {
+fn a_truncated_library_without_a_manifest_is_refused_and_a_corrupt_one_kills_a_child_only() {
+    let changed = |change: &dyn Fn(Vec<u8>) -> Vec<u8>| {
+        check(|bench, library| {
             fs::remove_file(bench.path("plugins/mock.toml")).unwrap();
-            let bytes = fs::read(library).unwrap();
-            fs::write(library, &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
-        });
-        assert_eq!(said.code, Some(3), "{said:#?}");
-        assert!(said.err.contains("plugins/mock.so"), "{said:#?}");
+            fs::write(library, change(fs::read(library).unwrap())).unwrap();
+        })
+    };
+    for keep in [0.3, 0.6, 0.9, 0.999] {
+        let cut = |bytes: Vec<u8>| bytes[..(bytes.len() as f64 * keep) as usize].to_vec();
+        changed(&cut).refused(3, "the library ends before its section table: it is truncated");
     }
-    check(|_, library| fs::write(library, "").unwrap()).refused(3, "not a loadable library");
-    check(|_, library| fs::write(library, "a text file\n").unwrap()).refused(3, "not a loadable library");
+    // The section table is moved to the front, so that only mapping the file shows that it is cut.
+    let cut_unseen = |mut bytes: Vec<u8>| {
+        bytes.truncate(bytes.len() / 2);
+        bytes[0x28..0x30].fill(0);
+        bytes
+    };
+    let said = changed(&cut_unseen);
+    assert_eq!(said.code, Some(3), "{said:#?}");
+    assert!(said.err.contains("plugins/mock.so"), "{said:#?}");
+    changed(&|_| Vec::new()).refused(3, "not a loadable library");
+    changed(&|_| b"a text file\n".to_vec()).refused(3, "not a loadable library");
 }
 
 #[test]

@@ -39,6 +39,9 @@ pub fn check_file(plugin: &PluginFile) -> Result<()> {
             bytes.len()
         )));
     }
+    if is_cut_elf(&bytes) {
+        return Err(Error::config("the library ends before its section table: it is truncated; install it again"));
+    }
     let found = blake3::hash(&bytes).to_hex();
     if plugin.blake3.as_deref().is_some_and(|expected| expected != found.as_str()) {
         return Err(Error::config(
@@ -128,6 +131,20 @@ impl RawSink for Receiver<'_> {
         let blobs: Vec<Blob<'_>> = blobs.iter().map(RawBlob::view).collect();
         abi::to_raw(self.0.event(op.as_str(), header.as_str(), &blobs))
     }
+}
+
+/// True for a 64-bit little-endian ELF file whose section table, its last part, lies beyond its end.
+fn is_cut_elf(bytes: &[u8]) -> bool {
+    let field = |at: usize, width: usize| -> Option<u64> {
+        let mut value = [0; 8];
+        value[..width].copy_from_slice(bytes.get(at..at + width)?);
+        Some(u64::from_le_bytes(value))
+    };
+    if !bytes.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let (Some(table), Some(size), Some(count)) = (field(0x28, 8), field(0x3a, 2), field(0x3c, 2)) else { return true };
+    table.saturating_add(size * count) > bytes.len() as u64
 }
 
 /// abi_stable's errors as one sentence: its layout report alone has a thousand lines.

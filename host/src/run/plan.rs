@@ -13,7 +13,8 @@ use crate::{
     error::{Error, Result, suggest},
     ids::{CellId, Task, Usage, digest},
     model::{Place, PluginFile, Row, loader, weights, worker},
-    run::{Catalogs, RunRecord, Settings},
+    run::{Catalogs, RunRecord, Settings, cache_dir},
+    scorer::{Engine, Scorer},
 };
 
 /// A resolved suite.
@@ -150,19 +151,43 @@ struct Side {
 
 impl Side {
     fn all(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<Self>> {
-        suite.datasets.iter().map(|evaluation| Self::new(suite, evaluation, catalogs)).collect()
+        let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
+        let mut known = BTreeMap::new();
+        suite.datasets.iter().map(|evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known)).collect()
     }
 
-    fn new(suite: &Suite, evaluation: &Evaluation, catalogs: &Catalogs) -> Result<Self> {
+    /// `known` holds the tasks of the scorers that were looked into already.
+    fn new(
+        suite: &Suite,
+        evaluation: &Evaluation,
+        catalogs: &Catalogs,
+        engine: &Engine,
+        known: &mut BTreeMap<PathBuf, Vec<String>>,
+    ) -> Result<Self> {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         let dataset = Dataset::open(manifest, evaluation.root.as_deref())?;
         let task = evaluation.task.or_else(|| manifest.tasks().first().copied()).ok_or_else(|| {
             Error::invalid(&manifest.path, "offers no task: add [diagnosis], [[question]] or [caption]")
         })?;
+        if !manifest.tasks().contains(&task) {
+            let tasks: Vec<String> = manifest.tasks().iter().map(ToString::to_string).collect();
+            let tasks = tasks.join(", ");
+            return Err(Error::usage(format!("dataset `{}` has no task `{task}` (it has: {tasks})", manifest.id)));
+        }
         manifest.split(&evaluation.split)?;
         let mut digests = dataset_digests(&dataset, evaluation, task)?;
         digests.insert("limit".into(), suite.limit.to_string());
         let scorers = scorers(suite, manifest, task, catalogs)?;
+        for (id, component) in &scorers {
+            if !known.contains_key(component) {
+                let tasks = Scorer::load(engine, component, "{}")?.metadata().tasks.clone();
+                known.insert(component.clone(), tasks);
+            }
+            if !known[component].contains(&task.to_string()) {
+                let tasks = known[component].join(", ");
+                return Err(Error::usage(format!("scorer `{id}` does not score `{task}`: it scores {tasks}")));
+            }
+        }
         Ok(Self { manifest: manifest.clone(), evaluation: evaluation.clone(), task, scorers, digests })
     }
 

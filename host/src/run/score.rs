@@ -111,7 +111,6 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let mut scorers = Vec::new();
     for (id, component) in &cell.scorers {
         let scorer = Scorer::load(engine, component, "{}")?;
-        check_task(id, &scorer, cell)?;
         let scores = scorer.score(&units)?;
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
@@ -247,15 +246,6 @@ fn aggregate(
         rows.extend(scorer.aggregate(scores, &resamples)?.into_iter().skip(1));
     }
     Ok(rows)
-}
-
-fn check_task(id: &str, scorer: &Scorer, cell: &Cell) -> Result<()> {
-    let task = cell.id.task.to_string();
-    let known = &scorer.metadata().tasks;
-    if known.contains(&task) {
-        return Ok(());
-    }
-    Err(Error::usage(format!("scorer `{id}` does not score `{task}` ({}): it scores {}", cell.id, known.join(", "))))
 }
 
 fn metric(

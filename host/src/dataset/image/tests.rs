@@ -60,7 +60,9 @@ fn what_holds_no_image_is_refused() {
 
 #[test]
 fn an_image_cut_anywhere_is_an_error_and_never_a_panic() {
-    for name in ["420.jpg", "420-progressive.jpg", "restart.jpg", "rgb.png", "palette.gif", "rgb.bmp", "lzw.tif", "lossy.webp"] {
+    for name in
+        ["420.jpg", "420-progressive.jpg", "restart.jpg", "rgb.png", "palette.gif", "rgb.bmp", "lzw.tif", "lossy.webp"]
+    {
         let whole = fixture(name);
         for length in (0..whole.len() * 9 / 10).step_by(17) {
             let error = refusal(&whole[..length]);
@@ -78,7 +80,9 @@ fn an_image_cut_anywhere_is_an_error_and_never_a_panic() {
 
 #[test]
 fn damaged_bytes_never_panic() {
-    for name in ["420.jpg", "420-progressive.jpg", "cmyk.jpg", "rgb.png", "palette.gif", "rgb.bmp", "rgb.tif", "lossy.webp"] {
+    for name in
+        ["420.jpg", "420-progressive.jpg", "cmyk.jpg", "rgb.png", "palette.gif", "rgb.bmp", "rgb.tif", "lossy.webp"]
+    {
         let whole = fixture(name);
         for position in (0..whole.len()).step_by(5) {
             let mut damaged = whole.clone();

@@ -101,7 +101,8 @@ impl<'a> Layout<'a> {
     /// Position of the value of a tag.
     fn entry(&self, directory: usize, tag: usize) -> Option<usize> {
         let first = directory.checked_add(self.count)?;
-        let entries = (0..self.number(directory, self.count)?.min(1 << 16)).map(|i| first.saturating_add(i * self.size));
+        let entries =
+            (0..self.number(directory, self.count)?.min(1 << 16)).map(|i| first.saturating_add(i * self.size));
         let found = entries.into_iter().find(|entry| self.number(*entry, 2) == Some(tag))?;
         Some(found + 4 + self.offset)
     }
