@@ -1,8 +1,8 @@
 /*
  * The C door of the medvlm host: a model plugin in C, C++ or any language that can export a C table.
  *
- * A plugin is a dynamic library that defines `medvlm_plugin_v1`. Build it with `cc -shared -fPIC -o NAME.so NAME.c`, put it
- * beside its rows in `NAME.toml`, and try it with `medvlm check NAME.so`. A complete one of 40 lines is
+ * A plugin is a dynamic library that defines `medvlm_plugin_v1`. Build it with `cc -shared -fPIC -o NAME.so NAME.c`,
+ * put it beside its rows in `NAME.toml`, and try it with `medvlm check NAME.so`. A complete one is
  * `tests/integration/c_door/brightness.c`.
  *
  * Strings are NUL-terminated UTF-8, and headers are JSON. Names of ops and events, what their headers hold and which
@@ -32,8 +32,8 @@ enum medvlm_code {
     MEDVLM_OUT_OF_MEMORY = 4, MEDVLM_EXCEPTION = 5, MEDVLM_CANCELLED = 6, MEDVLM_OTHER = 100
 };
 
-/* An array: `rank` of the extents in `shape` count, at most 4, slowest first; `bytes` is their product times the size of
- * `dtype`. An array that a plugin returns may have any alignment. */
+/* An array: the first `rank` extents of `shape` count, at most 4, slowest first; `bytes` is their product times the
+ * size of `dtype`. An array that a plugin returns may have any alignment. */
 typedef struct { uint32_t dtype, rank; uint64_t shape[4]; const void *data; uint64_t bytes; } medvlm_blob;
 
 /* The answer to a call, zeroed by the host and filled by the plugin. `header` is required, "{}" where the op has
@@ -41,8 +41,8 @@ typedef struct { uint32_t dtype, rank; uint64_t shape[4]; const void *data; uint
 typedef struct { const char *header; const medvlm_blob *arrays; uint64_t count; void *owner; } medvlm_reply;
 
 /* The host's side of a running call. `emit(sink->host, op, header)` hands over an event, such as an answer of
- * `generate` as soon as it is finished, from any thread of the plugin until the call returns. A code other than MEDVLM_OK
- * asks to stop: return it from `call`. No answer comes back, so that a plugin cannot pull training samples. */
+ * `generate` as soon as it is finished, from any thread of the plugin until the call returns. A code other than
+ * MEDVLM_OK asks to stop: return it from `call`. No answer comes back: this door cannot pull training samples. */
 typedef struct { int32_t (*emit)(void *host, const char *op, const char *header); void *host; } medvlm_sink;
 
 /* The table of functions; none may be null. The host checks `abi_version` and `struct_size` before it reads on. */
@@ -50,11 +50,12 @@ typedef struct {
     uint32_t struct_size; /* sizeof(medvlm_plugin): a newer header may append members */
     uint32_t abi_version; /* MEDVLM_ABI_VERSION */
 
-    /* JSON that lives as long as the library: {"name", "version", "architectures": [{"id", "summary", "capabilities"}]}. */
+    /* JSON that lives as long as the library:
+     * {"name", "version", "architectures": [{"id", "summary", "capabilities"}]}. */
     const char *(*info_json)(void);
 
-    /* Opens an architecture with {"weights", "device", "dtype", "options"}, and stores what `call` and `close` are to be
-     * given in `*model`. */
+    /* Opens an architecture with {"weights", "device", "dtype", "options"}, and stores in `*model` what `call` and
+     * `close` are to be given. */
     int32_t (*open)(const char *architecture, const char *config, void **model, char *message);
 
     /* Performs one op on a batch. One call at a time is made to a model, not always from the same thread. */

@@ -6,7 +6,7 @@
 #![allow(unsafe_code, reason = "functions and memory of a C library are out of reach of safe code")]
 
 use std::{
-    ffi::{CStr, CString, c_char, c_void},
+    ffi::{CString, c_char, c_void},
     path::Path,
     ptr,
     sync::{Mutex, PoisonError},

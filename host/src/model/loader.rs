@@ -82,10 +82,13 @@ pub fn info(plugin: Plugin) -> Result<PluginInfo> {
     let mut info: PluginInfo = serde_json::from_str(&json)
         .map_err(|e| Error::config(format!("the plugin describes itself in broken JSON: {e}")))?;
     if info.architectures.is_empty() {
-        return Err(Error::config(
-            "the plugin has no architectures: call `register!` in the library crate itself, \
-             or name the crate that does with `use that_crate as _;`",
-        ));
+        return Err(Error::config(match plugin {
+            Plugin::Rust(_) => {
+                "the plugin has no architectures: call `register!` in the library crate itself, \
+                 or name the crate that does with `use that_crate as _;`"
+            }
+            Plugin::C(_) => "the plugin has no architectures: `info_json` lists none",
+        }));
     }
     if let Plugin::C(_) = plugin {
         info.abi = format!("C {}", c_door::ABI_VERSION);

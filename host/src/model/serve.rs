@@ -19,10 +19,7 @@ use plugin_api::{
 
 use crate::{
     error::{Error, Result},
-    model::{
-        loader,
-        shared::Reader,
-    },
+    model::{loader, shared::Reader},
 };
 
 /// Serves one model until the host hangs up. Without an architecture it only says what the plugin offers.

@@ -251,8 +251,7 @@ mod tests {
         let ids = [7i64, -1];
         let mut bytes = vec![0u8];
         bytes.extend(ids.iter().flat_map(|id| id.to_ne_bytes()));
-        let misaligned =
-            CBlob { dtype: 1, rank: 1, shape: [2, 0, 0, 0], data: bytes[1..].as_ptr().cast(), bytes: 16 };
+        let misaligned = CBlob { dtype: 1, rank: 1, shape: [2, 0, 0, 0], data: bytes[1..].as_ptr().cast(), bytes: 16 };
         let empty = CBlob { dtype: 0, rank: 3, shape: [0, 4, 3, 0], data: std::ptr::null(), bytes: 0 };
         let scalar = CBlob { rank: 0, bytes: 4, ..blob() };
         let (header, arrays) = copy(c"{\"a\": 1}", &[blob(), misaligned, empty, scalar]).unwrap();
@@ -275,7 +274,10 @@ mod tests {
     fn arrays_that_do_not_fit_together_are_refused() {
         refused(CBlob { dtype: 3, ..blob() }, "array 0 of a reply has dtype 3");
         refused(CBlob { rank: 5, ..blob() }, "array 0 of a reply has rank 5, 4 at most");
-        refused(CBlob { shape: [1 << 40, 1 << 40, 1, 1], ..blob() }, "has shape [1099511627776, 1099511627776]: a reply");
+        refused(
+            CBlob { shape: [1 << 40, 1 << 40, 1, 1], ..blob() },
+            "has shape [1099511627776, 1099511627776]: a reply",
+        );
         refused(CBlob { shape: [1 << 28, 1, 1, 1], bytes: 1 << 30, data: std::ptr::null(), ..blob() }, "null pointer");
         refused(CBlob { shape: [1, (1 << 28) + 1, 1, 1], ..blob() }, "1073741824 bytes at most");
         refused(CBlob { shape: [2, 3, 1, 1], ..blob() }, "of shape [2, 3] has 12 bytes instead of 24");
@@ -289,11 +291,14 @@ mod tests {
             let error = unsafe { reply.copy() }.unwrap_err().message;
             assert!(error.contains(sentence), "`{sentence}` is not in `{error}`");
         };
-        let (arrays, owner) = (std::ptr::null(), std::ptr::null_mut());
+        let (arrays, owner) = (std::ptr::null::<CBlob>(), std::ptr::null_mut());
         let header = c"{}".as_ptr();
         refused(Reply { header: arrays.cast(), arrays, count: 0, owner }, "the header of a reply is a null pointer");
         refused(Reply { header, arrays, count: 1, owner }, "a reply of 1 arrays at a null pointer");
-        refused(Reply { header, arrays, count: u64::MAX, owner }, "a reply of 18446744073709551615 arrays, 65536 at most");
+        refused(
+            Reply { header, arrays, count: u64::MAX, owner },
+            "a reply of 18446744073709551615 arrays, 65536 at most",
+        );
         assert!(copy(c"\xff", &[]).unwrap_err().message.contains("the header of a reply is not UTF-8"));
     }
 }
