@@ -170,3 +170,6 @@ fn hash(dataset: &Dataset, image: &ImageRef) -> Result<blake3::Hash> {
     hasher.update(&pixels.width.to_le_bytes()).update(&pixels.height.to_le_bytes()).update(&pixels.rgb);
     Ok(hasher.finalize())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,8 @@
 //! Decoding to 8-bit RGB, byte for byte what Pillow's `Image.open(f).convert("RGB")` gives.
 //!
 //! The format follows from the content, never from the name. Alpha is dropped, not blended, and an EXIF orientation
-//! is left alone, both as in Pillow.
+//! is left alone, both as in Pillow. Known to differ from it: JPEG inside TIFF (another inverse transform, hence other
+//! rounding), a GIF frame smaller than its canvas (another background), and damaged JPEG data that both still decode.
 
 use std::io::Cursor;
 
@@ -15,6 +16,9 @@ mod tiff;
 
 /// An image is refused above this many pixels: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
 const MAX_PIXELS: u64 = 178_956_970;
+
+const FORMATS: [ImageFormat; 6] =
+    [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::WebP];
 
 /// Decoded pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +44,8 @@ fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
     if bytes.is_empty() {
         return Err("the image file is empty".into());
     }
-    let format = ::image::guess_format(bytes)
-        .map_err(|_| "no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP")?;
+    let format = ::image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format));
+    let format = format.ok_or("no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP")?;
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes);
     }

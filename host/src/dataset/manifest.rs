@@ -329,3 +329,6 @@ impl Manifest {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,6 @@ fn open(id: &str, root: Option<&Path>) -> Dataset {
 }
 
 /// A directory of the real copies; the test says that it was skipped where there are none.
-#[expect(clippy::print_stderr, reason = "a skipped test has to be visible")]
 fn real(directory: &str) -> Option<PathBuf> {
     let root = std::env::var_os("MEDVLM_REAL_DATA").map(|data| PathBuf::from(data).join(directory));
     if root.is_none() {

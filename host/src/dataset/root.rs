@@ -18,8 +18,8 @@ fn locate_with(manifest: &Manifest, root: Option<&Path>, data: Option<PathBuf>) 
     let shared = || Some(data?.join(&manifest.id)).filter(|dir| dir.is_dir());
     let found = root.map(Path::to_path_buf).or_else(bundled).or_else(shared).ok_or_else(|| {
         Error::usage(format!(
-            "no copy of dataset `{id}`: {obtain}; then name its directory as the root (`--root DIR`, or `root` in the \
-             suite), or set {DATA} to the directory that holds `{id}`",
+            "no copy of dataset `{id}`: {obtain}; then name its directory with `--root`, or set {DATA} to the directory \
+             that holds `{id}`",
             id = manifest.id,
             obtain = manifest.obtain.trim(),
         ))
@@ -62,8 +62,8 @@ mod tests {
         let error = locate_with(&tiny, None, None).expect_err("no copy");
         assert_eq!(
             error.to_string(),
-            "no copy of dataset `tiny`: ask the author; then name its directory as the root (`--root DIR`, or `root` \
-             in the suite), or set MEDVLM_DATA to the directory that holds `tiny`"
+            "no copy of dataset `tiny`: ask the author; then name its directory with `--root`, or set MEDVLM_DATA to the \
+             directory that holds `tiny`"
         );
         let error = locate_with(&tiny, Some(Path::new("absent")), None).expect_err("no directory");
         assert_eq!(error.to_string(), "absent: no such directory for dataset `tiny`: ask the author");

@@ -208,19 +208,4 @@ fn require(table: &Table, columns: &BTreeSet<String>) -> Result<()> {
 }
 
 #[cfg(test)]
-pub mod tests {
-    use super::*;
-
-    /// A small manifest of text files for tests, with `extra` keys at the end.
-    pub fn manifest(extra: &str) -> Manifest {
-        let dir = tempfile::tempdir().expect("directory");
-        let path = dir.path().join("tiny.toml");
-        let text = format!(
-            "title = 't'\ncitation = 'c'\nlicence = 'l'\naccess = 'open'\nobtain = 'ask the author'\nreader = 'json'\n\
-             files = ['a.json']\nfields = {{ id = 'id', image = 'image' }}\ncaption = {{ report = 'report', prompt = 'p' }}\n\
-             splits.test = {{}}\n{extra}"
-        );
-        std::fs::write(&path, text).expect("written");
-        Manifest::load(&path).expect("valid")
-    }
-}
+pub mod tests;

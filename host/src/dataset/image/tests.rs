@@ -54,6 +54,7 @@ fn what_holds_no_image_is_refused() {
     assert_eq!(refusal(b""), "a.img: the image file is empty");
     let unknown = "a.img: no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP";
     assert_eq!(refusal(b"<html>not found</html>"), unknown);
+    assert_eq!(refusal(b"P6 1 1 255 abc"), unknown);
     let zero = refusal(&fixture("bad-zero-width.png"));
     assert!(zero.starts_with("a.img: "), "{zero}");
 }

@@ -50,10 +50,13 @@ pub fn rows(path: &Path, key: &str) -> Result<Table> {
     Ok(Table { file: path.into(), columns: ["label".to_string()].into(), rows: rows.collect() })
 }
 
+/// An archive and the name of an array in it.
+type ArrayName = (Arc<Path>, Arc<str>);
+
 /// The unpacked image arrays.
 #[derive(Debug, Default)]
 pub struct ImageArrays {
-    arrays: Mutex<HashMap<(Arc<Path>, Arc<str>), Arc<Unpacked>>>,
+    arrays: Mutex<HashMap<ArrayName, Arc<Unpacked>>>,
 }
 
 #[derive(Debug)]
@@ -132,5 +135,82 @@ fn shape(path: &Path, array: &str, shape: Vec<u64>) -> Result<Shape> {
     match (u32::try_from(height), u32::try_from(width)) {
         (Ok(height @ 1..), Ok(width @ 1..)) => Ok(Shape { count, height, width, channels }),
         _ => Err(Error::invalid(path, format!("`{array}` holds images of {width} x {height} pixels"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use npyz::WriterBuilder;
+
+    use super::*;
+
+    fn write(path: &Path, arrays: &[(&str, &[u64], &[u8])]) {
+        let mut archive = npyz::npz::NpzWriter::create(path).expect("created");
+        for (name, shape, values) in arrays {
+            let writer = archive.array(name, Default::default()).expect("array");
+            let mut writer = writer.default_dtype().shape(shape).begin_nd().expect("begun");
+            writer.extend(values.iter().copied()).expect("written");
+            writer.finish().expect("finished");
+        }
+    }
+
+    fn failure(arrays: &[(&str, &[u64], &[u8])]) -> String {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("a.npz");
+        write(&path, arrays);
+        let error = rows(&path, "test").expect_err("refused").to_string();
+        error[error.find("a.npz").expect("the file is named")..].to_string()
+    }
+
+    #[test]
+    fn grey_and_colour_images_of_any_position() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("a.npz");
+        let values: Vec<u8> = (0..36).collect();
+        write(
+            &path,
+            &[
+                ("test_images", &[6, 2, 3], &values),
+                ("test_labels", &[6, 1], &[0, 1, 1, 0, 0, 1]),
+                ("val_images", &[2, 2, 3, 3], &values),
+                ("val_labels", &[2, 3], &[0, 0, 0, 1, 0, 1]),
+            ],
+        );
+        let arrays = ImageArrays::default();
+        let file: Arc<Path> = path.as_path().into();
+        let grey = arrays.pixels(&file, &"test_images".into(), 5).expect("decoded");
+        assert_eq!((grey.width, grey.height), (3, 2));
+        assert_eq!(grey.rgb, (30..36).flat_map(|value| [value; 3]).collect::<Vec<u8>>());
+        let color = arrays.pixels(&file, &"val_images".into(), 1).expect("decoded");
+        assert_eq!((color.width, color.height, color.rgb), (3, 2, (18..36).collect()));
+        let error = arrays.pixels(&file, &"val_images".into(), 2).expect_err("no such image").to_string();
+        assert!(error.ends_with("a.npz: `val_images` has 2 images, not 3"), "{error}");
+
+        let labels = |key: &str| -> Vec<Value> {
+            rows(&path, key).expect("rows").rows.into_iter().map(|row| row.cells["label"].clone()).collect()
+        };
+        assert_eq!(labels("test"), [0, 1, 1, 0, 0, 1]);
+        assert_eq!(labels("val"), [serde_json::json!([]), serde_json::json!([0, 2])]);
+    }
+
+    #[test]
+    fn arrays_that_do_not_fit_are_refused() {
+        let error = failure(&[("tset_images", &[1, 1, 1], &[0]), ("test_labels", &[1, 1], &[0])]);
+        assert_eq!(error, "a.npz: has no array `test_images`; did you mean `tset_images`?");
+        let error = failure(&[("test_images", &[1, 2], &[0, 0]), ("test_labels", &[1, 1], &[0])]);
+        assert_eq!(error, "a.npz: `test_images` has shape [1, 2], not [N, H, W] or [N, H, W, 3]");
+        let error = failure(&[("test_images", &[1, 1, 1], &[0]), ("test_labels", &[2, 1], &[0, 0])]);
+        assert_eq!(error, "a.npz: 1 images have labels of shape [2, 1]");
+        let error = failure(&[("test_images", &[1, 0, 4], &[]), ("test_labels", &[1, 1], &[0])]);
+        assert_eq!(error, "a.npz: `test_images` holds images of 4 x 0 pixels");
+    }
+
+    #[test]
+    fn what_is_no_archive_is_refused() {
+        let dir = tempfile::tempdir().expect("directory");
+        let path = dir.path().join("a.npz");
+        std::fs::write(&path, "no archive").expect("written");
+        let error = rows(&path, "test").expect_err("refused").to_string();
+        assert!(error.contains("a.npz: invalid NumPy archive: "), "{error}");
     }
 }

@@ -197,3 +197,6 @@ fn image_bytes(record: Record) -> Option<ByteArray> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
