@@ -9,6 +9,7 @@ use plugin_api::{
 
 use crate::error::{Error, Result};
 
+mod c_door;
 pub mod catalog;
 pub mod loader;
 mod serve;
@@ -95,6 +96,6 @@ fn open_door(
 ) -> plugin_api::Result<Box<dyn Door + Send>> {
     match place {
         Place::Worker(settings) => Ok(Box::new(worker::Worker::start(library, architecture, open, settings)?)),
-        Place::InProcess => Ok(Box::new(loader::Loaded::open(library, architecture, open)?)),
+        Place::InProcess => loader::open(library, architecture, open),
     }
 }

@@ -4,6 +4,8 @@
 
 /// Files that are broken in every way that users meet.
 mod bad_input;
+/// Plugins in C and C++, good and bad.
+mod c_door;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
 /// Libraries that are no plugins, and plugins that misbehave.

@@ -19,10 +19,7 @@ use plugin_api::{
 
 use crate::{
     error::{Error, Result},
-    model::{
-        loader::{self, Loaded},
-        shared::Reader,
-    },
+    model::{loader, shared::Reader},
 };
 
 /// Serves one model until the host hangs up. Without an architecture it only says what the plugin offers.
@@ -40,14 +37,14 @@ pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result
         None => loader::load(library).and_then(loader::info).and_then(|info| Ok((None, serde_json::to_string(&info)?))),
         Some(name) => serde_json::from_str::<Open>(config)
             .map_err(PluginError::from)
-            .and_then(|open| Loaded::open(library, name, &open))
+            .and_then(|open| loader::open(library, name, &open))
             .map(|model| (Some(model), String::new())),
     };
     match opened {
         Ok((model, info)) => {
             Frame::inline(Kind::Hello, "", info, &[]).write(&mut socket).map_err(worker)?;
             match model {
-                Some(mut model) => answer_calls(&mut model, &mut socket, &mut reader).map_err(worker),
+                Some(mut model) => answer_calls(model.as_mut(), &mut socket, &mut reader).map_err(worker),
                 None => Ok(()),
             }
         }
@@ -55,7 +52,7 @@ pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result
     }
 }
 
-fn answer_calls(model: &mut Loaded, socket: &mut UnixStream, reader: &mut Reader) -> io::Result<()> {
+fn answer_calls(model: &mut dyn Door, socket: &mut UnixStream, reader: &mut Reader) -> io::Result<()> {
     let events = Relay(Mutex::new(socket.try_clone()?));
     loop {
         let call = match Frame::read(socket) {
