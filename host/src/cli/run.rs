@@ -140,14 +140,13 @@ fn score_cells(plan: &Plan, progress: &Progress) -> Result<()> {
 fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
-    let settings =
-        Settings {
-            place: Place::InProcess,
-            device: record.device.clone(),
-            dtype: record.dtype.clone(),
-            batch_size: 1,
-            adapter: None,
-        };
+    let settings = Settings {
+        place: Place::InProcess,
+        device: record.device.clone(),
+        dtype: record.dtype.clone(),
+        batch_size: 1,
+        adapter: None,
+    };
     plan::plan_scoring(&record, catalogs, settings, dir)
 }
 

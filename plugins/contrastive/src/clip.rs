@@ -30,6 +30,7 @@ const TEXT_BATCH: usize = 64;
 /// A CLIP checkpoint with its processor and tokenizer.
 pub struct Clip {
     model: ClipModel,
+    scale: f32,
     processor: ImageProcessor,
     tokenizer: ClipTokenizer,
     dtype: DType,
@@ -58,7 +59,8 @@ impl Clip {
             other => config(other),
         })?;
         weights.finish().map_err(config)?;
-        Ok(Self { model, processor, tokenizer, dtype, parameters: weights.parameters() })
+        let scale = model.scale().map_err(config)?;
+        Ok(Self { model, scale, processor, tokenizer, dtype, parameters: weights.parameters() })
     }
 
     /// The model without processor and tokenizer.
@@ -113,6 +115,7 @@ impl Model for Clip {
             parameters: self.parameters as u64,
             feature_dim: self.model.dim() as u32,
             image_size: self.model.image_size() as u32,
+            logit_scale: self.scale,
         }
     }
 
@@ -142,7 +145,10 @@ impl Model for Clip {
         let features = self.image_features(&pixels)?;
         let shape = (classes.encoded.rows(), classes.encoded.columns);
         let texts = Tensor::from_slice(&classes.encoded.data, shape, self.model.device()).map_err(failed)?;
-        Ok(Rows { matrix: matrix(&self.logits(&features, &texts)?)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows {
+            matrix: matrix(&self.logits(&features, &texts)?)?,
+            inputs: pixels.iter().map(input_digest).collect(),
+        })
     }
 
     fn features(&self, images: &[Image<'_>]) -> Result<Rows> {

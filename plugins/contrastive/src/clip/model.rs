@@ -67,6 +67,14 @@ impl ClipModel {
         Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?)
     }
 
+    /// Factor of the cosine.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    pub fn scale(&self) -> Result<f32> {
+        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.to_scalar()?)
+    }
+
     /// The vision tower.
     pub fn vision(&self) -> &Vit {
         &self.vision

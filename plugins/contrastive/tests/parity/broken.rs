@@ -76,7 +76,12 @@ fn configurations() {
         ("preprocessor_config.json", "\"height\": 21", "\"height\": 0", "`crop_size` is"),
         ("tokenizer.json", "\"<|endoftext|>\"", "\"<|end|>\"", "`<|endoftext|>`"),
         ("tokenizer.json", "RobertaProcessing", "Nothing", "Nothing"),
-        ("tokenizer_config.json", "\"bos_token\": \"<|startoftext|>\"", "\"bos_token\": \"!\"", "an empty text becomes"),
+        (
+            "tokenizer_config.json",
+            "\"bos_token\": \"<|startoftext|>\"",
+            "\"bos_token\": \"!\"",
+            "an empty text becomes",
+        ),
         ("tokenizer_config.json", "\"pad_token\": \"<|endoftext|>\"", "\"pad_token\": \"[PAD]\"", "`[PAD]` has no id"),
     ] {
         let dir = copy("modern");
