@@ -97,7 +97,8 @@ impl Project {
             write(&dir, path, &self.named(text))?;
         }
         for (path, text) in vendored {
-            write(&dir.join("vendor"), path, text)?;
+            let text = if path.ends_with("Cargo.toml") { without_tests(text)? } else { text.to_string() };
+            write(&dir.join("vendor"), path, &text)?;
         }
         self.done(&dir)
     }
@@ -143,6 +144,14 @@ fn write(dir: &Path, path: &str, text: &str) -> Result<()> {
     let parent = path.parent().unwrap_or(dir);
     fs::create_dir_all(parent).map_err(Error::io(parent))?;
     fs::write(&path, text).map_err(Error::io(&path))
+}
+
+/// A contract's manifest without what serves its own tests only.
+fn without_tests(manifest: &str) -> Result<String> {
+    let mut manifest: toml::Table =
+        toml::from_str(manifest).map_err(|e| Error::failed(format!("a contract's manifest: {e}")))?;
+    manifest.retain(|key, _| !matches!(&key[..], "dev-dependencies" | "example" | "test" | "bench"));
+    toml::to_string(&manifest).map_err(|e| Error::failed(format!("a contract's manifest: {e}")))
 }
 
 /// The project's own Cargo.toml: a workspace that holds the vendored contract with the versions it inherits.

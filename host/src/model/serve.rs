@@ -16,6 +16,7 @@ use plugin_api::{
     frames::{Frame, Kind, Meta, byte_length},
     tensor::View,
 };
+use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use crate::{
     error::{Error, Result},
@@ -26,10 +27,10 @@ use crate::{
 /// Standard input is the socket and standard output the shared memory, as the host set them up.
 pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result<()> {
     let worker = |e: io::Error| Error::failed(format!("a worker is started by the host only: {e}"));
-    let mut socket = UnixStream::from(take(rustix::stdio::stdin()).map_err(worker)?);
-    let mut reader = Reader::new(take(rustix::stdio::stdout()).map_err(worker)?);
+    let mut socket = UnixStream::from(take(stdin()).map_err(worker)?);
+    let mut reader = Reader::new(take(stdout()).map_err(worker)?);
     // What a plugin prints must not reach the shared memory, and a worker must not outlive its host.
-    rustix::stdio::dup2_stdout(rustix::stdio::stderr()).map_err(|e| worker(e.into()))?;
+    dup2_stdout(stderr()).map_err(|e| worker(e.into()))?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|e| worker(e.into()))?;
 

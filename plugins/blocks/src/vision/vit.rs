@@ -126,8 +126,10 @@ impl Vit {
         let side = self.config.side();
         let patches = pixels.narrow(2, 0, side * patch)?.narrow(3, 0, side * patch)?.contiguous()?;
         let patches = patches.reshape(&[batch, channels, side, patch, side, patch][..])?;
-        let patches = patches.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((batch * side * side, channels * patch * patch))?;
-        let mut tokens = patches.matmul(&self.patch_weight)?.reshape((batch, side * side, self.config.encoder.width))?;
+        let patches =
+            patches.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((batch * side * side, channels * patch * patch))?;
+        let mut tokens =
+            patches.matmul(&self.patch_weight)?.reshape((batch, side * side, self.config.encoder.width))?;
         if let Some(bias) = &self.patch_bias {
             tokens = tokens.broadcast_add(bias)?;
         }
