@@ -50,7 +50,8 @@ impl ClipTokenizer {
         let (whole, parts) = (dir.join("tokenizer.json"), dir.join("vocab.json"));
         let (path, inner) = match (whole.is_file(), parts.is_file()) {
             (true, _) => {
-                let inner = Tokenizer::from_bytes(read_text(&whole)?).map_err(|e| Error::invalid(&whole, e.to_string()))?;
+                let inner =
+                    Tokenizer::from_bytes(read_text(&whole)?).map_err(|e| Error::invalid(&whole, e.to_string()))?;
                 (whole, inner)
             }
             (false, true) => (parts, build(dir, &specials)?),
@@ -158,7 +159,8 @@ fn build(dir: &Path, specials: &Specials) -> Result<Tokenizer> {
         .build()
         .map_err(failed)?;
     let whitespace = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ").map_err(failed)?;
-    let words = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true).map_err(failed)?;
+    let words =
+        Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true).map_err(failed)?;
 
     let normalizers = Normalizers::new(vec![
         NormalizerWrapper::NFC(NFC),

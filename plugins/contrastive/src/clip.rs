@@ -142,7 +142,10 @@ impl Model for Clip {
         let features = self.image_features(&pixels)?;
         let shape = (classes.encoded.rows(), classes.encoded.columns);
         let texts = Tensor::from_slice(&classes.encoded.data, shape, self.model.device()).map_err(failed)?;
-        Ok(Rows { matrix: matrix(&self.logits(&features, &texts)?)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows {
+            matrix: matrix(&self.logits(&features, &texts)?)?,
+            inputs: pixels.iter().map(input_digest).collect(),
+        })
     }
 
     fn features(&self, images: &[Image<'_>]) -> Result<Rows> {

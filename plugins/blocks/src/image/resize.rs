@@ -187,18 +187,20 @@ fn horizontal(image: &Rgb<&[u8]>, axis: &Axis, rows: Range<usize>) -> Vec<u8> {
 fn vertical(image: &Rgb<&[u8]>, axis: &Axis, columns: Range<usize>) -> Vec<u8> {
     let (stride, bytes) = (columns.len() * 3, columns.start * 3..columns.end * 3);
     let mut out = vec![0; axis.starts.len() * stride];
-    out.par_chunks_mut(stride.max(1)).zip(axis.starts.par_iter().zip(&axis.weights)).for_each(|(out, (start, weights))| {
-        let mut sums = vec![HALF; stride];
-        let rows = image.data[start * image.width * 3..].chunks_exact(image.width * 3);
-        for (weight, row) in weights.iter().zip(rows) {
-            for (sum, &value) in sums.iter_mut().zip(&row[bytes.clone()]) {
-                *sum += i32::from(value) * weight;
+    out.par_chunks_mut(stride.max(1)).zip(axis.starts.par_iter().zip(&axis.weights)).for_each(
+        |(out, (start, weights))| {
+            let mut sums = vec![HALF; stride];
+            let rows = image.data[start * image.width * 3..].chunks_exact(image.width * 3);
+            for (weight, row) in weights.iter().zip(rows) {
+                for (sum, &value) in sums.iter_mut().zip(&row[bytes.clone()]) {
+                    *sum += i32::from(value) * weight;
+                }
             }
-        }
-        for (value, sum) in out.iter_mut().zip(sums) {
-            *value = clip8(sum);
-        }
-    });
+            for (value, sum) in out.iter_mut().zip(sums) {
+                *value = clip8(sum);
+            }
+        },
+    );
     out
 }
 

@@ -48,7 +48,10 @@ pub fn open(dir: &Path, dtype: &str) -> plugin_api::Result<Clip> {
 
 pub fn images() -> Vec<Decoded> {
     let names = inputs("images");
-    names.iter().map(|n| Decoded(image::open(root().join("images").join(format!("{n}.png"))).unwrap().to_rgb8())).collect()
+    names
+        .iter()
+        .map(|n| Decoded(image::open(root().join("images").join(format!("{n}.png"))).unwrap().to_rgb8()))
+        .collect()
 }
 
 pub fn texts() -> Vec<String> {

@@ -35,8 +35,7 @@ fn tokenizes_as_the_reference() {
     for name in CASES {
         let case = Case::new(name);
         let config = ClipConfig::from_dir(&case.dir).unwrap().text_config;
-        let tokenizer =
-            ClipTokenizer::from_dir(&case.dir, config.max_position_embeddings, config.vocab_size).unwrap();
+        let tokenizer = ClipTokenizer::from_dir(&case.dir, config.max_position_embeddings, config.vocab_size).unwrap();
         let ids: Vec<Vec<i64>> = case.golden("input_ids").unwrap().to_vec2().unwrap();
         let found = tokenizer.encode(&texts()).unwrap();
         assert_eq!(found.iter().map(|ids| ids.iter().map(|&id| i64::from(id)).collect()).collect::<Vec<Vec<_>>>(), ids);
