@@ -75,7 +75,7 @@ fn configurations() {
         ("preprocessor_config.json", "\"shortest_edge\"", "\"longest_edge\"", "`size` is {\"longest_edge\":21}"),
         ("preprocessor_config.json", "\"height\": 21", "\"height\": 0", "`crop_size` is"),
         ("tokenizer.json", "\"<|endoftext|>\"", "\"<|end|>\"", "`<|endoftext|>`"),
-        ("tokenizer.json", "\"model\"", "model", "expected `,` or `}`"),
+        ("tokenizer.json", "\"model\"", "model", "key must be a string"),
         (
             "tokenizer_config.json",
             "\"bos_token\": \"<|startoftext|>\"",
