@@ -24,7 +24,6 @@ const MERGES: usize = 49152 - 256 - 2;
 /// Turns texts into ids: `bos`, the text cut to the context, `eos`, padding.
 pub struct ClipTokenizer {
     inner: Tokenizer,
-    bos: u32,
     eos: u32,
     pad: u32,
 }
@@ -78,7 +77,7 @@ impl ClipTokenizer {
         inner.with_truncation(Some(truncation)).map_err(|e| format!("cannot cut texts to {context} tokens: {e}"))?;
         let padding = PaddingParams { pad_id: pad, pad_token: specials.pad.clone(), ..Default::default() };
         inner.with_padding(Some(padding));
-        let tokenizer = Self { inner, bos, eos, pad };
+        let tokenizer = Self { inner, eos, pad };
         match tokenizer.encode(&[""]).map_err(|e| e.to_string())?.pop() {
             Some(ids) if ids == [bos, eos] => Ok(tokenizer),
             ids => Err(format!(
@@ -99,11 +98,6 @@ impl ClipTokenizer {
         let encodings = self.inner.encode_batch::<&str>(texts, true);
         let encodings = encodings.map_err(|e| Error::Setting(format!("cannot tokenize: {e}")))?;
         Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
-    }
-
-    /// Id of the beginning of a text.
-    pub fn bos(&self) -> u32 {
-        self.bos
     }
 
     /// Id of the end of a text.

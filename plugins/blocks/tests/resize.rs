@@ -1,5 +1,7 @@
 //! Resizing against Pillow, on the images that `tests/parity/resize.py` wrote.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 use std::{collections::HashMap, path::Path};
 
 use blocks::image::{Filter, Rgb, Window, resize};

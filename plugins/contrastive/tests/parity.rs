@@ -1,6 +1,8 @@
 //! Architecture `clip` against `transformers.CLIPModel`, on the checkpoints that `tests/parity/clip.py` wrote, and
 //! against checkpoints that are wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
 mod parity {
     pub mod broken;
     pub mod cases;

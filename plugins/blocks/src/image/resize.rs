@@ -1,8 +1,8 @@
 //! Pillow's `Image.resize`, bit for bit, on RGB images.
 //!
 //! A port of `src/libImaging/Resample.c` and of the nearest-neighbour part of `Geometry.c`, Pillow 13: antialiased,
-//! two passes, rounded to 8 bits between them, coefficients in 22-bit fixed point. (`fast_image_resize` keeps its
-//! coefficients in 16 bits and so differs by one step here and there.)
+//! two passes, rounded to 8 bits between them, coefficients in 22-bit fixed point. `fast_image_resize` 6 is not equal:
+//! up to 47 of 255 steps apart on the images of `tests/parity/resize.py`.
 
 use std::{f64::consts::PI, ops::Range};
 
