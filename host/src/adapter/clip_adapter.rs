@@ -225,7 +225,7 @@ impl Moments {
 
 fn shuffle(order: &mut [usize], rng: &mut ChaCha8Rng) {
     for last in (1..order.len()).rev() {
-        order.swap(last, (u64::from(rng.next_u32()) * (last as u64 + 1) >> 32) as usize);
+        order.swap(last, ((u64::from(rng.next_u32()) * (last as u64 + 1)) >> 32) as usize);
     }
 }
 
@@ -278,13 +278,13 @@ mod tests {
             };
             (at(1e-2) - at(-1e-2)) / 2e-2
         };
-        for i in 0..down.len() {
+        for (i, analytic) in down.iter().enumerate() {
             let slope = moved(&|a, step| a.down[i] += step);
-            assert!((f64::from(down[i]) - slope).abs() < 2e-3, "down {i}: {} {slope}", down[i]);
+            assert!((f64::from(*analytic) - slope).abs() < 2e-3, "down {i}: {analytic} {slope}");
         }
-        for i in 0..up.len() {
+        for (i, analytic) in up.iter().enumerate() {
             let slope = moved(&|a, step| a.up[i] += step);
-            assert!((f64::from(up[i]) - slope).abs() < 2e-3, "up {i}: {} {slope}", up[i]);
+            assert!((f64::from(*analytic) - slope).abs() < 2e-3, "up {i}: {analytic} {slope}");
         }
     }
 
