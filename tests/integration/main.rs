@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+/// Heads on frozen features: trained once, kept as files, evaluated again.
+mod adapt;
 /// Files that are broken in every way that users meet.
 mod bad_input;
 /// Plugins in C and C++, good and bad.
