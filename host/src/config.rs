@@ -63,6 +63,9 @@ pub struct Evaluation {
     /// Variant of the class prompts; the published ones when absent.
     #[serde(default)]
     pub prompts: Option<String>,
+    /// Form of the questions, by its name in the manifest; the raw question when absent.
+    #[serde(default)]
+    pub template: Option<String>,
     /// Directory of the copy.
     #[serde(default)]
     pub root: Option<PathBuf>,

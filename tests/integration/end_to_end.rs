@@ -118,6 +118,20 @@ fn questions_are_answered_and_scored() {
     assert!(indices.is_sorted() && indices.len() == 40, "the mock answers in reverse order: {indices:?}");
 }
 
+/// The mock takes a question that begins with a verb for a closed one, which the template hides from it.
+#[test]
+fn a_suite_chooses_the_form_of_the_questions() {
+    let bench = bench();
+    let suite = "models = ['mock']\n[[dataset]]\nid = 'dots'\ntask = 'vqa'\ntemplate = ";
+    bench.write("suite.toml", format!("{suite}'yes-no'\n"));
+    bench.medvlm(&["run", "suite.toml"]).well();
+    let predictions = bench.read("runs/suite/mock@dots.test.vqa.zero-shot.s0/predictions.jsonl");
+    assert!(predictions.lines().all(|line| line.contains("\"text\":\"finding ")), "{predictions}");
+    bench.write("suite.toml", format!("{suite}'yes-know'\n"));
+    let said = bench.medvlm(&["run", "suite.toml", "--out", "other"]);
+    said.refused(2, "dataset `dots` has no template `yes-know`; did you mean `yes-no`?");
+}
+
 #[test]
 fn every_number_of_the_results_names_cell_scorer_version_and_lines() {
     let bench = bench();

@@ -198,6 +198,9 @@ question = "question"
 answer = "answer"
 closed = true
 
+[templates]
+yes-no = "Answer with yes or no. {{ question }}"
+
 [splits.train]
 where = [{ column = "part", equals = "a" }]
 

@@ -180,6 +180,13 @@ impl Side {
         manifest.split(&evaluation.split)?;
         let mut digests = dataset_digests(&dataset, evaluation, task)?;
         digests.insert("limit".into(), suite.limit.to_string());
+        if let Some(template) = &evaluation.template {
+            if !manifest.templates.contains_key(template) {
+                let hint = suggest(template, manifest.templates.keys().map(String::as_str));
+                return Err(Error::usage(format!("dataset `{}` has no template `{template}`{hint}", manifest.id)));
+            }
+            digests.insert("dataset.template".into(), template.clone());
+        }
         let scorers = scorers(suite, manifest, task, catalogs)?;
         for (id, component) in &scorers {
             if !known.contains_key(component) {
