@@ -14,11 +14,14 @@ use crate::{
     scorer,
 };
 
+pub mod compare;
 pub mod plan;
 pub mod predict;
 pub mod record;
 pub mod report;
 pub mod score;
+mod scored;
+pub mod subgroups;
 
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;
