@@ -4,6 +4,8 @@
 
 /// Files that are broken in every way that users meet.
 mod bad_input;
+/// `medvlm compare`, and the subgroups of a cell.
+mod compare;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
 /// Libraries that are no plugins, and plugins that misbehave.
