@@ -160,18 +160,20 @@ fn build(dir: &Path, specials: &Specials) -> Result<Tokenizer> {
     let whitespace = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ").map_err(failed)?;
     let words = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true).map_err(failed)?;
 
-    let mut tokenizer = Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(Normalizers::new(vec![
+    let normalizers = Normalizers::new(vec![
         NormalizerWrapper::NFC(NFC),
         NormalizerWrapper::Replace(whitespace),
         NormalizerWrapper::Lowercase(Lowercase),
-    ])));
-    tokenizer
-        .with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), ByteLevel::new(false, true, true).into()])));
-    tokenizer
-        .with_post_processor(Some(RobertaProcessing::new(eos, bos).trim_offsets(false).add_prefix_space(false)));
+    ]);
+    let words = PreTokenizers::new(vec![words.into(), ByteLevel::new(false, true, true).into()]);
+    let ends = RobertaProcessing::new(eos, bos).trim_offsets(false).add_prefix_space(false);
     let tokens = [&specials.bos, &specials.eos, &specials.unk, &specials.pad];
-    tokenizer.add_special_tokens(&tokens.map(|token| AddedToken::from(token.clone(), true).normalized(true)));
+    let tokens = tokens.map(|token| AddedToken::from(token.clone(), true).normalized(true));
+
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_normalizer(Some(normalizers)).map_err(failed)?;
+    tokenizer.with_pre_tokenizer(Some(words)).with_post_processor(Some(ends));
+    tokenizer.add_special_tokens(tokens).map_err(failed)?;
     Ok(tokenizer)
 }
 

@@ -53,7 +53,10 @@ impl Clip {
         let tokenizer = ClipTokenizer::from_dir(&dir, context, text.vocab_size).map_err(config)?;
         text.check_end(tokenizer.eos()).map_err(|e| Error::config(format!("{}: {e}", dir.display())))?;
         let weights = Weights::open(&dir, &NAMES, dtype, &device).map_err(config)?;
-        let model = ClipModel::new(&settings, &weights).map_err(config)?;
+        let model = ClipModel::new(&settings, &weights).map_err(|e| match e {
+            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("config.json"), reason)),
+            other => config(other),
+        })?;
         weights.finish().map_err(config)?;
         Ok(Self { model, processor, tokenizer, dtype, parameters: weights.parameters() })
     }

@@ -50,10 +50,13 @@ pub fn rows(path: &Path, key: &str) -> Result<Table> {
     Ok(Table { file: path.into(), columns: ["label".to_string()].into(), rows: rows.collect() })
 }
 
+/// An archive and the name of an array in it.
+type ArrayName = (Arc<Path>, Arc<str>);
+
 /// The unpacked image arrays.
 #[derive(Debug, Default)]
 pub struct ImageArrays {
-    arrays: Mutex<HashMap<(Arc<Path>, Arc<str>), Arc<Unpacked>>>,
+    arrays: Mutex<HashMap<ArrayName, Arc<Unpacked>>>,
 }
 
 #[derive(Debug)]

@@ -1,0 +1,9 @@
+//! Architecture `clip` against `transformers.CLIPModel`, on the checkpoints that `tests/parity/clip.py` wrote, and
+//! against checkpoints that are wrong.
+
+mod parity {
+    pub mod broken;
+    pub mod cases;
+    pub mod reference;
+    pub mod training;
+}
