@@ -25,7 +25,7 @@ fn margins(bench: &Bench, cell: &str) -> Vec<(f64, bool)> {
     let lines = bench.read(&format!("runs/suite/{cell}/predictions.jsonl"));
     let margin = |line: &str| {
         let line: Value = serde_json::from_str(line).unwrap();
-        let ill = line["index"].as_u64().unwrap() % 3 == 0;
+        let ill = line["index"].as_u64().unwrap().is_multiple_of(3);
         let logit = |class: usize| line["logits"][class].as_f64();
         let worst = if ill { f64::NEG_INFINITY } else { f64::INFINITY };
         (logit(1).zip(logit(0)).map_or(worst, |(positive, negative)| positive - negative), ill)
