@@ -15,11 +15,14 @@ use crate::{
 };
 
 mod adapt;
+pub mod compare;
 pub mod plan;
 pub mod predict;
 pub mod record;
 pub mod report;
 pub mod score;
+mod scored;
+pub mod subgroups;
 
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;

@@ -8,6 +8,8 @@ mod adapt;
 mod bad_input;
 /// Plugins in C and C++, good and bad.
 mod c_door;
+/// `medvlm compare`, and the subgroups of a cell.
+mod compare;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
 /// Libraries that are no plugins, and plugins that misbehave.
