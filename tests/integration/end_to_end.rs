@@ -30,6 +30,21 @@ fn a_suite_ends_in_predictions_scores_metrics_and_a_report() {
     assert!(bench.read("runs/suite/report.html").contains("</html>"));
 }
 
+#[test]
+fn the_run_record_names_versions_and_digests_of_every_part() {
+    let bench = bench();
+    bench.medvlm(&["run", "suite.toml"]).well();
+    let record: Value = serde_json::from_str(&bench.read("runs/suite/run.json")).unwrap();
+    assert_eq!(record["plugin_abi"], "1.0.0");
+    let cell = &record["cells"]["mock@dots.test.diagnosis.zero-shot.s0"];
+    let parts = ["model.library", "model.row", "dataset.manifest", "dataset.files", "dataset.prompts"];
+    let digests =
+        parts.map(|part| &cell[part]).into_iter().chain(["accuracy", "auroc"].map(|id| &record["scorers"][id]));
+    for digest in digests {
+        assert!(digest.as_str().is_some_and(|d| d.len() == 32), "{record}");
+    }
+}
+
 /// Accuracy and AUROC recomputed here from the predictions and the table, without any of the host's code.
 #[test]
 fn the_metrics_are_those_of_the_predictions() {

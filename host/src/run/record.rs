@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::Suite,
     error::{Error, Result},
+    ids::digest,
     run::{Plan, to_json, write_atomically},
 };
 
@@ -25,6 +26,9 @@ pub struct RunRecord {
     pub dtype: String,
     /// Operating system, architecture, number of threads.
     pub environment: BTreeMap<String, String>,
+    /// Digests of the scorer components, by name.
+    #[serde(default)]
+    pub scorers: BTreeMap<String, String>,
     /// Digests of everything that the predictions of each cell depend on.
     pub cells: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -58,6 +62,10 @@ pub fn write(plan: &Plan) -> Result<()> {
         }
         cells.insert(id, cell.fingerprint.clone());
     }
+    let components = plan.cells.iter().flat_map(|cell| &cell.scorers);
+    let scorers = components
+        .map(|(id, path)| Ok((id.clone(), digest(&std::fs::read(path).map_err(Error::io(path))?))))
+        .collect::<Result<BTreeMap<String, String>>>()?;
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let record = RunRecord {
         medvlm: env!("CARGO_PKG_VERSION").into(),
@@ -70,6 +78,7 @@ pub fn write(plan: &Plan) -> Result<()> {
             ("arch".into(), std::env::consts::ARCH.into()),
             ("threads".into(), threads.to_string()),
         ]),
+        scorers,
         cells,
     };
     write_atomically(&plan.dir.join(FILE), &to_json(&record)?)
