@@ -1,0 +1,197 @@
+//! `transformers.CLIPImageProcessor` (4.53.1): resize, centre crop, rescale, normalise.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::resize::{Filter, Rgb, Window, resize};
+use crate::{Error, Result, error::read_json};
+
+const FILE: &str = "preprocessor_config.json";
+/// Means and standard deviations of OpenAI's CLIP.
+const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
+const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
+
+/// Turns RGB images into pixel values.
+#[derive(Debug, Clone)]
+pub struct ImageProcessor {
+    resize: Option<(Size, Filter)>,
+    crop: Option<(usize, usize)>,
+    /// Pixel value of each byte of each channel.
+    table: Box<[[f32; 256]; 3]>,
+}
+
+/// Pixel values of one image, channel by channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pixels {
+    /// Rows.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// `3 * height * width` values.
+    pub data: Vec<f32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Size {
+    /// The shorter edge, the other in proportion.
+    ShortestEdge(usize),
+    /// Height and width.
+    Exact(usize, usize),
+}
+
+/// The file as written; what is absent or null has the class's default.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Config {
+    do_resize: Option<bool>,
+    size: Option<Value>,
+    resample: Option<u64>,
+    do_center_crop: Option<bool>,
+    crop_size: Option<Value>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
+    do_normalize: Option<bool>,
+    image_mean: Option<PerChannel>,
+    image_std: Option<PerChannel>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum PerChannel {
+    Same(f64),
+    Each([f64; 3]),
+}
+
+impl ImageProcessor {
+    /// Reads `preprocessor_config.json` in `dir`; without the file, the defaults of the class hold.
+    ///
+    /// # Errors
+    /// The file is no JSON or holds a value that the reference would refuse.
+    pub fn from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
+    }
+
+    fn from_config(config: Config) -> std::result::Result<Self, String> {
+        let resize = match config.do_resize.unwrap_or(true) {
+            true => {
+                let number = config.resample.unwrap_or(3);
+                let filter = Filter::from_number(number)
+                    .ok_or_else(|| format!("`resample` is {number}; known are 0 to 5, as in Pillow"))?;
+                Some((config.size.map_or(Ok(Size::ShortestEdge(224)), |size| read_size(&size))?, filter))
+            }
+            false => None,
+        };
+        let crop = match config.do_center_crop.unwrap_or(true) {
+            true => Some(config.crop_size.map_or(Ok((224, 224)), |size| read_crop(&size))?),
+            false => None,
+        };
+        let scale = config.do_rescale.unwrap_or(true).then(|| config.rescale_factor.unwrap_or(1.0 / 255.0));
+        let normalize = config.do_normalize.unwrap_or(true);
+        let mean = config.image_mean.map_or(MEAN, PerChannel::values);
+        let std = config.image_std.map_or(STD, PerChannel::values);
+        let mut table = Box::new([[0.0; 256]; 3]);
+        for (channel, row) in table.iter_mut().enumerate() {
+            for (byte, value) in row.iter_mut().enumerate() {
+                // The reference scales in f64, rounds to f32, and normalises in f32.
+                *value = scale.map_or(byte as f32, |scale| (byte as f64 * scale) as f32);
+                if normalize {
+                    *value = (*value - mean[channel] as f32) / std[channel] as f32;
+                }
+            }
+        }
+        Ok(Self { resize, crop, table })
+    }
+
+    /// Pixel values of an image of `width` x `height` pixels, three bytes each.
+    ///
+    /// # Errors
+    /// The image is empty or its bytes do not fit its size.
+    pub fn process(&self, width: usize, height: usize, rgb: &[u8]) -> Result<Pixels> {
+        if rgb.is_empty() || rgb.len() != width * height * 3 {
+            let bytes = rgb.len();
+            return Err(Error::Setting(format!("{bytes} bytes do not make an RGB image of {width}x{height} pixels")));
+        }
+        let (new_height, new_width) = match self.resize {
+            None => (height, width),
+            Some((Size::Exact(new_height, new_width), _)) => (new_height, new_width),
+            Some((Size::ShortestEdge(edge), _)) => shortest_edge(height, width, edge),
+        };
+        let (out_height, out_width) = self.crop.unwrap_or((new_height, new_width));
+        let (rows, top) = centre(new_height, out_height);
+        let (columns, left) = centre(new_width, out_width);
+        let image = Rgb { width, height, data: rgb };
+        // Without `do_resize` the size stays, and nearest neighbours are the image itself.
+        let filter = self.resize.map_or(Filter::Nearest, |(_, filter)| filter);
+        let visible = resize(image, (new_width, new_height), filter, columns, rows);
+        Ok(self.place(&visible, (out_height, out_width), (top, left)))
+    }
+
+    /// Puts the visible part on a black canvas and looks the values up.
+    fn place(&self, part: &Rgb<Vec<u8>>, (height, width): (usize, usize), (top, left): (usize, usize)) -> Pixels {
+        let mut data = Vec::with_capacity(3 * height * width);
+        for (channel, table) in self.table.iter().enumerate() {
+            let start = data.len();
+            data.resize(start + height * width, table[0]);
+            let plane = &mut data[start..];
+            for (row, source) in part.data.chunks_exact(part.width.max(1) * 3).enumerate() {
+                let target = &mut plane[(top + row) * width + left..][..part.width];
+                for (value, pixel) in target.iter_mut().zip(source.chunks_exact(3)) {
+                    *value = table[usize::from(pixel[channel])];
+                }
+            }
+        }
+        Pixels { height, width, data }
+    }
+}
+
+impl PerChannel {
+    fn values(self) -> [f64; 3] {
+        match self {
+            Self::Same(value) => [value; 3],
+            Self::Each(values) => values,
+        }
+    }
+}
+
+/// Height and width after resizing; the longer edge is truncated, not rounded.
+fn shortest_edge(height: usize, width: usize, edge: usize) -> (usize, usize) {
+    let long = |long: usize, short: usize| ((edge * long) as f64 / short as f64) as usize;
+    if width <= height { (long(height, width), edge) } else { (edge, long(width, height)) }
+}
+
+/// The part of an axis that a centre crop shows, and where it starts in the crop.
+fn centre(size: usize, crop: usize) -> (Window, usize) {
+    match size < crop {
+        true => (Window { start: 0, length: size }, (crop - size).div_ceil(2)),
+        false => (Window { start: (size - crop) / 2, length: crop }, 0),
+    }
+}
+
+fn read_size(value: &Value) -> std::result::Result<Size, String> {
+    let wrong = || format!("`size` is {value}; expected a number, `shortest_edge`, or `height` and `width`");
+    if let Some(edge) = positive(value).or_else(|| positive(&value["shortest_edge"])) {
+        return Ok(Size::ShortestEdge(edge));
+    }
+    let (height, width) = pair(value).ok_or_else(wrong)?;
+    Ok(Size::Exact(height, width))
+}
+
+fn read_crop(value: &Value) -> std::result::Result<(usize, usize), String> {
+    let square = positive(value).map(|side| (side, side));
+    square.or_else(|| pair(value)).ok_or_else(|| format!("`crop_size` is {value}; expected a number, or `height` and `width`"))
+}
+
+fn pair(value: &Value) -> Option<(usize, usize)> {
+    match value {
+        Value::Array(sides) if sides.len() == 2 => Some((positive(&sides[0])?, positive(&sides[1])?)),
+        _ => Some((positive(&value["height"])?, positive(&value["width"])?)),
+    }
+}
+
+fn positive(value: &Value) -> Option<usize> {
+    value.as_u64().filter(|&n| n > 0).map(|n| n as usize)
+}

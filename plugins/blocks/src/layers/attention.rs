@@ -1,0 +1,92 @@
+//! Multi-head self-attention.
+
+use candle_core::{D, DType, Device, Tensor};
+use candle_nn::{Linear, Module, ops};
+
+use super::{EncoderConfig, linear};
+use crate::{Result, weights::Weights};
+
+/// Multi-head self-attention (Vaswani et al. 2017) with biased projections.
+pub struct Attention {
+    input: Input,
+    output: Linear,
+    heads: usize,
+    scale: f64,
+}
+
+/// Query, key and value are one product where possible; variables stay apart, so that each can be saved.
+enum Input {
+    Fused(Linear),
+    Split([Linear; 3]),
+}
+
+impl Attention {
+    /// Takes `query`, `key`, `value` (or `qkv` with [`EncoderConfig::fused_qkv`]) and `output`.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn new(config: &EncoderConfig, weights: &Weights) -> Result<Self> {
+        let width = config.width;
+        let std = (width as f64).powf(-0.5);
+        let in_std = std * (2.0 * config.depth as f64).powf(-0.5);
+        let input = if config.fused_qkv {
+            Input::Fused(linear(&weights.at("qkv"), width, 3 * width, in_std)?)
+        } else {
+            let part = |name| linear(&weights.at(name), width, width, in_std);
+            let parts = [part("query")?, part("key")?, part("value")?];
+            if weights.trainable() { Input::Split(parts) } else { Input::Fused(fuse(&parts)?) }
+        };
+        let output = linear(&weights.at("output"), width, width, std)?;
+        Ok(Self { input, output, heads: config.heads, scale: ((width / config.heads) as f64).powf(-0.5) })
+    }
+
+    /// `[batch, tokens, width]` to the same shape; `mask` `[tokens, tokens]` is added to the scores.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        let (batch, tokens, width) = x.dims3()?;
+        let [q, k, v] = self.heads_of(x)?;
+        let scores = (q * self.scale)?.matmul(&k.transpose(2, 3)?)?;
+        let scores = match mask {
+            Some(mask) => scores.broadcast_add(mask)?,
+            None => scores,
+        };
+        let weights = if train { ops::softmax(&scores, D::Minus1)? } else { ops::softmax_last_dim(&scores)? };
+        let mixed = weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, width))?;
+        Ok(self.output.forward(&mixed)?)
+    }
+
+    /// Query, key and value, each `[batch, heads, tokens, width / heads]`.
+    fn heads_of(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+        let (batch, tokens, width) = x.dims3()?;
+        let (heads, head) = (self.heads, width / self.heads);
+        Ok(match &self.input {
+            Input::Fused(qkv) => {
+                let split = qkv.forward(x)?.reshape((batch, tokens, 3, heads, head))?;
+                let split = split.permute((2, 0, 3, 1, 4))?.contiguous()?;
+                [split.get(0)?, split.get(1)?, split.get(2)?]
+            }
+            Input::Split(parts) => {
+                let part = |p: &Linear| p.forward(x)?.reshape((batch, tokens, heads, head))?.transpose(1, 2)?.contiguous();
+                [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?]
+            }
+        })
+    }
+}
+
+/// The mask `[tokens, tokens]` that hides the future: 0 up to the diagonal, minus infinity above it.
+///
+/// # Errors
+/// None but those of the device.
+pub fn causal_mask(tokens: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let hidden = |i: usize| if i % tokens > i / tokens { f32::NEG_INFINITY } else { 0.0 };
+    let values: Vec<f32> = (0..tokens * tokens).map(hidden).collect();
+    Ok(Tensor::from_vec(values, (tokens, tokens), device)?.to_dtype(dtype)?)
+}
+
+fn fuse(parts: &[Linear; 3]) -> Result<Linear> {
+    let weight = Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?;
+    let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
+    Ok(Linear::new(weight, Some(Tensor::cat(&biases, 0)?)))
+}

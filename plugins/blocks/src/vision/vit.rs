@@ -1,0 +1,140 @@
+//! The vision transformer (Dosovitskiy et al. 2021), configurable to the variants that published models use.
+
+use candle_core::{DType, Device, Tensor};
+
+use crate::{
+    Error, Result,
+    layers::{Encoder, EncoderConfig, Norm},
+    weights::{Init, Weights},
+};
+
+/// Dimensions and choices of a [`Vit`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct VitConfig {
+    /// The transformer.
+    pub encoder: EncoderConfig,
+    /// Side of the square input, in pixels.
+    pub image_size: usize,
+    /// Side of a square patch, in pixels; a remainder at the right and lower edge is left out.
+    pub patch: usize,
+    /// Colour channels.
+    pub channels: usize,
+    /// A learned class token precedes the patches.
+    pub class_token: bool,
+    /// Layer norm before the first layer, as CLIP has.
+    pub pre_norm: bool,
+    /// The patch embedding has a bias.
+    pub patch_bias: bool,
+}
+
+/// A vision transformer.
+pub struct Vit {
+    config: VitConfig,
+    /// `[channels * patch * patch, width]`: the convolution does not overlap, so it is one product.
+    patch_weight: Tensor,
+    patch_bias: Option<Tensor>,
+    class: Option<Tensor>,
+    position: Tensor,
+    pre_norm: Option<Norm>,
+    encoder: Encoder,
+    post_norm: Norm,
+}
+
+impl VitConfig {
+    /// Patches along one side.
+    fn side(&self) -> usize {
+        self.image_size / self.patch.max(1)
+    }
+
+    /// Number of tokens of an image.
+    pub fn tokens(&self) -> usize {
+        self.side().pow(2) + usize::from(self.class_token)
+    }
+}
+
+impl Vit {
+    /// Takes `class`, `patch`, `position`, `pre_norm`, `layers` and `post_norm`, as far as configured.
+    ///
+    /// # Errors
+    /// As [`Weights::get`], or the image is smaller than a patch.
+    pub fn new(config: &VitConfig, weights: &Weights) -> Result<Self> {
+        let (width, eps, patch) = (config.encoder.width, config.encoder.eps, config.patch);
+        if config.side() == 0 {
+            let size = config.image_size;
+            return Err(Error::Setting(format!("an image of {size} pixels has no patch of {patch} pixels")));
+        }
+        let embedding = Init::Normal(0.02);
+        let area = config.channels * patch * patch;
+        let convolution = weights.at("patch").get("weight", (width, config.channels, patch, patch), embedding)?;
+        let zero = Init::Constant(0.0);
+        Ok(Self {
+            patch_weight: convolution.reshape((width, area))?.t()?,
+            patch_bias: config.patch_bias.then(|| weights.at("patch").get("bias", width, zero)).transpose()?,
+            class: match config.class_token {
+                true => Some(weights.get("class", width, Init::Normal((width as f64).powf(-0.5)))?),
+                false => None,
+            },
+            position: weights.get("position", (config.tokens(), width), embedding)?,
+            pre_norm: config.pre_norm.then(|| Norm::new(&weights.at("pre_norm"), width, eps)).transpose()?,
+            encoder: Encoder::new(&config.encoder, &weights.at("layers"))?,
+            post_norm: Norm::new(&weights.at("post_norm"), width, eps)?,
+            config: config.clone(),
+        })
+    }
+
+    /// Pixels `[batch, channels, side, side]` to the normalised class token `[batch, width]`.
+    ///
+    /// # Errors
+    /// The pixels have another shape.
+    pub fn class_state(&self, pixels: &Tensor, train: bool) -> Result<Tensor> {
+        let tokens = self.hidden(pixels, self.encoder.depth(), train)?;
+        self.post_norm.forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?, train)
+    }
+
+    /// Hidden state `[batch, tokens, width]` after the first `depth` layers, before the last norm; `depth` 0 is the
+    /// embedding. Index `depth` of `hidden_states` in `transformers`.
+    ///
+    /// # Errors
+    /// The pixels have another shape, or there are fewer layers.
+    pub fn hidden(&self, pixels: &Tensor, depth: usize, train: bool) -> Result<Tensor> {
+        let tokens = self.embed(pixels)?;
+        let tokens = match &self.pre_norm {
+            Some(norm) => norm.forward(&tokens, train)?,
+            None => tokens,
+        };
+        self.encoder.forward(&tokens, None, depth, train)
+    }
+
+    /// Dimensions and choices.
+    pub fn config(&self) -> &VitConfig {
+        &self.config
+    }
+
+    /// Device and number format of the weights.
+    pub fn placement(&self) -> (&Device, DType) {
+        (self.position.device(), self.position.dtype())
+    }
+
+    fn embed(&self, pixels: &Tensor) -> Result<Tensor> {
+        let VitConfig { image_size, patch, channels, .. } = self.config;
+        let (batch, found, height, width) = pixels.dims4()?;
+        if (found, height, width) != (channels, image_size, image_size) {
+            return Err(Error::Setting(format!(
+                "the tower takes pixels of shape [{channels}, {image_size}, {image_size}], not [{found}, {height}, {width}]"
+            )));
+        }
+        let side = self.config.side();
+        let patches = pixels.narrow(2, 0, side * patch)?.narrow(3, 0, side * patch)?.contiguous()?;
+        let patches = patches.reshape(&[batch, channels, side, patch, side, patch][..])?;
+        let patches = patches.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((batch * side * side, channels * patch * patch))?;
+        let mut tokens = patches.matmul(&self.patch_weight)?.reshape((batch, side * side, self.config.encoder.width))?;
+        if let Some(bias) = &self.patch_bias {
+            tokens = tokens.broadcast_add(bias)?;
+        }
+        if let Some(class) = &self.class {
+            let class = class.broadcast_as((batch, 1, self.config.encoder.width))?;
+            tokens = Tensor::cat(&[&class.contiguous()?, &tokens], 1)?;
+        }
+        Ok(tokens.broadcast_add(&self.position)?)
+    }
+}

@@ -1,0 +1,125 @@
+//! Where a model's tensors come from: a checkpoint, read strictly, or fresh trainable variables.
+
+mod checkpoint;
+mod fresh;
+mod names;
+
+use std::{path::Path, sync::Arc};
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use crate::{Error, Result};
+use checkpoint::Checkpoint;
+use fresh::Fresh;
+pub use names::Names;
+
+/// How a fresh tensor is filled.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// One value throughout.
+    Constant(f64),
+    /// Normally distributed around zero with this standard deviation.
+    Normal(f64),
+}
+
+/// A source of tensors, seen from one place in the hierarchy of names.
+///
+/// Names are those of this crate (`vision.layers.0.attention.query.weight`); [`Names`] translates them to those of
+/// the checkpoint.
+#[derive(Clone)]
+pub struct Weights {
+    source: Arc<Source>,
+    prefix: String,
+    dtype: DType,
+    device: Device,
+}
+
+enum Source {
+    Checkpoint(Checkpoint),
+    Fresh(Fresh),
+}
+
+impl Weights {
+    /// Opens the checkpoint in `dir`, laid out as on the Hugging Face hub: `model.safetensors` or `pytorch_model.bin`,
+    /// whole or in shards with an index. Tensors are converted to `dtype` on `device`.
+    ///
+    /// # Errors
+    /// No such file, or one that is truncated or corrupt.
+    pub fn open(dir: &Path, names: &Names, dtype: DType, device: &Device) -> Result<Self> {
+        let source = Source::Checkpoint(Checkpoint::open(dir, *names)?);
+        Ok(Self { source: Arc::new(source), prefix: String::new(), dtype, device: device.clone() })
+    }
+
+    /// Fresh trainable variables in f32. The same seed and the same order of [`Weights::get`] give the same values.
+    pub fn fresh(seed: u64, device: &Device) -> Self {
+        let source = Arc::new(Source::Fresh(Fresh::new(seed)));
+        Self { source, prefix: String::new(), dtype: DType::F32, device: device.clone() }
+    }
+
+    /// The same source, one level further down.
+    pub fn at(&self, segment: impl std::fmt::Display) -> Self {
+        Self { prefix: self.full(&segment.to_string()), ..self.clone() }
+    }
+
+    /// The tensor `name` of this `shape`; `init` fills it where the source is fresh.
+    ///
+    /// # Errors
+    /// The tensor is missing or has another shape.
+    pub fn get(&self, name: &str, shape: impl Into<candle_core::Shape>, init: Init) -> Result<Tensor> {
+        let (name, shape) = (self.full(name), shape.into());
+        match &*self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.get(&name, shape.dims(), self.dtype, &self.device),
+            Source::Fresh(fresh) => fresh.get(name, shape, init, &self.device),
+        }
+    }
+
+    /// Whether tensors are trainable variables.
+    pub fn trainable(&self) -> bool {
+        matches!(*self.source, Source::Fresh(_))
+    }
+
+    /// Number of values handed out so far.
+    pub fn parameters(&self) -> usize {
+        match &*self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.parameters(),
+            Source::Fresh(fresh) => fresh.vars().iter().map(|(_, var)| var.elem_count()).sum(),
+        }
+    }
+
+    /// Call when the model is complete.
+    ///
+    /// # Errors
+    /// The checkpoint holds a tensor that was neither asked for nor listed in [`Names::ignore`].
+    pub fn finish(&self) -> Result<()> {
+        match &*self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.finish(),
+            Source::Fresh(_) => Ok(()),
+        }
+    }
+
+    /// The variables created so far, sorted by name; empty for a checkpoint.
+    pub fn vars(&self) -> Vec<(String, Var)> {
+        match &*self.source {
+            Source::Checkpoint(_) => Vec::new(),
+            Source::Fresh(fresh) => fresh.vars(),
+        }
+    }
+
+    /// Writes the variables to a safetensors file in `dtype`, under the checkpoint's names.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn save(&self, path: &Path, names: &Names, dtype: DType) -> Result<()> {
+        let tensors: std::collections::HashMap<String, Tensor> = self
+            .vars()
+            .iter()
+            .map(|(name, var)| Ok((names.public(name), var.to_dtype(dtype)?.to_device(&Device::Cpu)?)))
+            .collect::<Result<_>>()?;
+        candle_core::safetensors::save(&tensors, path)
+            .map_err(|e| Error::invalid(path, format!("cannot write the weights: {e}")))
+    }
+
+    fn full(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+}

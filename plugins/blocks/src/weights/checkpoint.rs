@@ -1,0 +1,142 @@
+//! A strict view of a checkpoint directory: every tensor is used once it is there, and has the shape expected.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use candle_core::{DType, Device, Tensor, pickle::PthTensors, safetensors::MmapedSafetensors};
+
+use super::Names;
+use crate::{Error, Result, error::read_json};
+
+/// The files that may hold a checkpoint, in the order in which they are preferred.
+const FILES: [&str; 4] =
+    ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
+
+pub struct Checkpoint {
+    names: Names,
+    /// The file, or the index of the shards.
+    path: PathBuf,
+    shards: Vec<Shard>,
+    /// Public name to its place in `shards` and its shape.
+    tensors: BTreeMap<String, (usize, Vec<usize>)>,
+    used: Mutex<BTreeSet<String>>,
+    parameters: AtomicUsize,
+}
+
+struct Shard {
+    path: PathBuf,
+    data: ShardData,
+}
+
+enum ShardData {
+    Safetensors(MmapedSafetensors),
+    Pickle(PthTensors),
+}
+
+#[derive(serde::Deserialize)]
+struct Index {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    pub fn open(dir: &Path, names: Names) -> Result<Self> {
+        let path = FILES.iter().map(|name| dir.join(name)).find(|path| path.is_file()).ok_or_else(|| {
+            Error::invalid(dir, format!("no weights here; expected one of {}", FILES.map(|f| format!("`{f}`")).join(", ")))
+        })?;
+        let files = match path.extension().is_some_and(|e| e == "json") {
+            true => read_json::<Index>(&path)?.weight_map.into_values().collect(),
+            false => BTreeSet::from([path.file_name().unwrap_or_default().to_string_lossy().into_owned()]),
+        };
+        let shards = files.iter().map(|file| Shard::open(dir.join(file))).collect::<Result<Vec<_>>>()?;
+        let tensors = shards
+            .iter()
+            .enumerate()
+            .flat_map(|(index, shard)| shard.shapes().into_iter().map(move |(name, shape)| (name, (index, shape))))
+            .collect();
+        Ok(Self { names, path, shards, tensors, used: Mutex::default(), parameters: AtomicUsize::new(0) })
+    }
+
+    pub fn get(&self, name: &str, expected: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let public = self.names.public(name);
+        let (shard, found) = self.tensors.get(&public).ok_or_else(|| {
+            Error::invalid(&self.path, format!("tensor `{public}` of shape {expected:?} is missing"))
+        })?;
+        let shard = &self.shards[*shard];
+        if found != expected {
+            let reason = format!("tensor `{public}` has shape {found:?}, expected {expected:?}");
+            return Err(Error::invalid(&shard.path, reason));
+        }
+        let tensor = shard
+            .load(&public, device)
+            .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous())
+            .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {e}")))?;
+        if self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(public) {
+            self.parameters.fetch_add(tensor.elem_count(), Ordering::Relaxed);
+        }
+        Ok(tensor)
+    }
+
+    pub fn parameters(&self) -> usize {
+        self.parameters.load(Ordering::Relaxed)
+    }
+
+    pub fn finish(&self) -> Result<()> {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let unused: Vec<_> =
+            self.tensors.iter().filter(|(name, _)| !used.contains(*name) && !self.names.ignores(name)).collect();
+        match unused.as_slice() {
+            [] => Ok(()),
+            [(name, (shard, shape)), rest @ ..] => {
+                let others = if rest.is_empty() { String::new() } else { format!(", nor do {} others", rest.len()) };
+                let reason = format!("tensor `{name}` of shape {shape:?} does not belong to this model{others}");
+                Err(Error::invalid(&self.shards[*shard].path, reason))
+            }
+        }
+    }
+}
+
+impl Shard {
+    #[allow(unsafe_code, reason = "a checkpoint is larger than what should be copied, so it is mapped")]
+    fn open(path: PathBuf) -> Result<Self> {
+        std::fs::File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
+        let pickle = path.extension().is_some_and(|e| e == "bin");
+        let opened = match pickle {
+            true => PthTensors::new(&path, None).map(ShardData::Pickle),
+            // SAFETY: the mapping is read only; as with any mapped file, nobody may shorten it while it is open.
+            false => unsafe { MmapedSafetensors::new(&path) }.map(ShardData::Safetensors),
+        };
+        match opened {
+            Ok(data) => Ok(Self { path, data }),
+            Err(e) => {
+                let kind = if pickle { "PyTorch (zip format)" } else { "safetensors" };
+                Err(Error::invalid(&path, format!("truncated, corrupt or not a {kind} file: {e}")))
+            }
+        }
+    }
+
+    fn shapes(&self) -> Vec<(String, Vec<usize>)> {
+        match &self.data {
+            ShardData::Safetensors(file) => {
+                file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect()
+            }
+            ShardData::Pickle(file) => {
+                file.tensor_infos().values().map(|t| (t.name.clone(), t.layout.dims().to_vec())).collect()
+            }
+        }
+    }
+
+    fn load(&self, name: &str, device: &Device) -> candle_core::Result<Tensor> {
+        match &self.data {
+            ShardData::Safetensors(file) => file.load(name, device),
+            ShardData::Pickle(file) => {
+                file.get(name)?.ok_or_else(|| candle_core::Error::msg(format!("`{name}` is not in the file")))
+            }
+        }
+    }
+}
