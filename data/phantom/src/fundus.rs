@@ -121,7 +121,7 @@ fn look_alikes(canvas: &mut Canvas, vein: Colour, scene: &mut Scene) {
 
 fn lesions(canvas: &mut Canvas, finding: &Finding, vein: Colour, dice: &mut Dice) {
     let centre = finding.place.draw(dice);
-    let strength = dice.range(0.15, 0.80);
+    let strength = dice.range(0.25, 0.90);
     for index in 0..finding.count {
         let size = finding.size.draw(dice);
         let spread = if index == 0 { 0.0 } else { 0.06 };
