@@ -53,7 +53,10 @@ impl Clip {
         let tokenizer = ClipTokenizer::from_dir(&dir, context, text.vocab_size).map_err(config)?;
         text.check_end(tokenizer.eos()).map_err(|e| Error::config(format!("{}: {e}", dir.display())))?;
         let weights = Weights::open(&dir, &NAMES, dtype, &device).map_err(config)?;
-        let model = ClipModel::new(&settings, &weights).map_err(config)?;
+        let model = ClipModel::new(&settings, &weights).map_err(|e| match e {
+            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("config.json"), reason)),
+            other => config(other),
+        })?;
         weights.finish().map_err(config)?;
         Ok(Self { model, processor, tokenizer, dtype, parameters: weights.parameters() })
     }
@@ -139,7 +142,10 @@ impl Model for Clip {
         let features = self.image_features(&pixels)?;
         let shape = (classes.encoded.rows(), classes.encoded.columns);
         let texts = Tensor::from_slice(&classes.encoded.data, shape, self.model.device()).map_err(failed)?;
-        Ok(Rows { matrix: matrix(&self.logits(&features, &texts)?)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows {
+            matrix: matrix(&self.logits(&features, &texts)?)?,
+            inputs: pixels.iter().map(input_digest).collect(),
+        })
     }
 
     fn features(&self, images: &[Image<'_>]) -> Result<Rows> {

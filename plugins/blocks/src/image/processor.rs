@@ -182,7 +182,9 @@ fn read_size(value: &Value) -> std::result::Result<Size, String> {
 
 fn read_crop(value: &Value) -> std::result::Result<(usize, usize), String> {
     let square = positive(value).map(|side| (side, side));
-    square.or_else(|| pair(value)).ok_or_else(|| format!("`crop_size` is {value}; expected a number, or `height` and `width`"))
+    square
+        .or_else(|| pair(value))
+        .ok_or_else(|| format!("`crop_size` is {value}; expected a number, or `height` and `width`"))
 }
 
 fn pair(value: &Value) -> Option<(usize, usize)> {

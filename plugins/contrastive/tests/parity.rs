@@ -1,0 +1,11 @@
+//! Architecture `clip` against `transformers.CLIPModel`, on the checkpoints that `tests/parity/clip.py` wrote, and
+//! against checkpoints that are wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
+mod parity {
+    pub mod broken;
+    pub mod cases;
+    pub mod reference;
+    pub mod training;
+}
