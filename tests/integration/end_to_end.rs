@@ -167,6 +167,10 @@ fn a_changed_dataset_or_model_is_not_mixed_into_an_old_run() {
     bench.mock(&[("mock", "")]);
     bench.dots(41);
     bench.medvlm(&["run", "suite.toml"]).refused(2, "changed: dataset.files");
+    bench.medvlm(&["run", "suite.toml", "--redo"]).well();
+    assert_eq!(bench.read(&format!("{CELL}/predictions.jsonl")).lines().count(), 41);
+    let aside = fs::read_dir(bench.path("runs/suite/stale")).unwrap().flatten().next().unwrap().path();
+    assert_eq!(fs::read_to_string(aside.join("predictions.jsonl")).unwrap().lines().count(), 40, "nothing is lost");
 }
 
 #[test]

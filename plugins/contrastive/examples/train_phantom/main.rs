@@ -32,7 +32,10 @@ use candle_nn::{AdamW, Linear, Module, Optimizer, ParamsAdamW, loss::cross_entro
 use contrastive::clip::{ClipConfig, ClipModel, NAMES, TextConfig, VisionConfig, normalize};
 use phantom::{Dice, Modality, SIDE, Split};
 
-use crate::{batch::{Batch, Batches}, evaluate::Evaluation};
+use crate::{
+    batch::{Batch, Batches},
+    evaluate::Evaluation,
+};
 
 /// The modalities that the model learns; the others stay unseen.
 const LEARNT: [Modality; 2] = [Modality::Chest, Modality::Fundus];
