@@ -1,13 +1,11 @@
 //! The model card.
 
-use std::time::Duration;
-
 use phantom::Modality;
 
 use crate::{LEARNT, words::standard_prompts};
 
-/// The card of a model with so many parameters that was trained so long and has these test AUROCs, one per modality.
-pub fn text(parameters: usize, time: Duration, aurocs: &[f64]) -> String {
+/// The card of a model with so many parameters and these test AUROCs, one per modality.
+pub fn text(parameters: usize, aurocs: &[f64]) -> String {
     let rows: String = Modality::ALL
         .iter()
         .zip(aurocs)
@@ -17,10 +15,7 @@ pub fn text(parameters: usize, time: Duration, aurocs: &[f64]) -> String {
             format!("| {} | {domain} domain | {auroc:.3} | \"{no}\" / \"{yes}\" |\n", modality.word())
         })
         .collect();
-    format!(
-        "{HEAD}\n{parameters} parameters, stored in half precision; trained in {:.0} minutes.\n{MIDDLE}\n{rows}{TAIL}",
-        time.as_secs_f64() / 60.0
-    )
+    format!("{HEAD}\n{parameters} parameters, stored in half precision.\n{MIDDLE}\n{rows}{TAIL}")
 }
 
 const HEAD: &str = "# phantom-clip
@@ -29,13 +24,13 @@ A small CLIP model that tells whether a synthetic chest film or fundus photograp
 evaluation can be tried out and tested with a real model and without a download. **It has seen no picture of a person
 and must not be used on one.**
 
-Licence: CC0-1.0. Language: English. Layout: Hugging Face hub; loads in `transformers.CLIPModel` and here as
+Licence: MIT OR Apache-2.0. Language: English. Layout: Hugging Face hub; loads in `transformers.CLIPModel` and here as
 architecture `clip`.
 ";
 
 const MIDDLE: &str = "
-Made by `cargo run --release -p plugin-contrastive --example train_phantom`, with a fixed seed, on phantoms
-of `data/phantom` that are in no split of the bundled data set: chest and fundus only, each with its twin without the
+Made by `cargo run --release -p plugin-contrastive --example train_phantom`, with a fixed seed, on phantoms of
+`data/phantom` that are in no split of the bundled data set: chest and fundus only, each with its twin without the
 finding. Losses: caption among the captions of the batch, prompt of the class out of two, and, through a head that is
 not stored, whether the finding touches each patch.
 
@@ -45,7 +40,7 @@ not stored, whether the finding touches each patch.
 |---|---|---|---|";
 
 const TAIL: &str = "
-Skin and tissue were never seen: what the model says of them is near to chance or the wrong way round.
+Skin and tissue were not seen in training.
 
 ## Limits
 
