@@ -31,7 +31,8 @@ impl Scorer for Auprc {
             .tasks(["diagnosis"])
             .metric("auprc", 0.0, 1.0)
             .config_schema(
-                r#"{"type":"object","additionalProperties":false,"properties":{"class":{"type":"integer","minimum":0}}}"#,
+                r#"{"type":"object","additionalProperties":false,"properties":{
+                "class":{"type":"integer","minimum":0}}}"#,
             )
             .build()
     }

@@ -40,7 +40,8 @@ impl Scorer for Auroc {
             .metric("auroc_weighted", 0.0, 1.0)
             .metric("auroc_ovo", 0.0, 1.0)
             .config_schema(
-                r#"{"type":"object","additionalProperties":false,"properties":{"class":{"type":"integer","minimum":0}}}"#,
+                r#"{"type":"object","additionalProperties":false,"properties":{
+                "class":{"type":"integer","minimum":0}}}"#,
             )
             .build()
     }

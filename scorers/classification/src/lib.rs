@@ -6,8 +6,8 @@
 //! * Two classes have `f1`, `sensitivity` and `specificity` as well, of class 1: `f1_score`, and `recall_score` of
 //!   class 1 and of class 0.
 //! * Multi-label (`"multi_label": true` in the sample's meta object): the predicted classes are those with a
-//!   probability of at least 0.5, by the logistic function of each logit. `accuracy` is that of the exact set of classes,
-//!   `f1_macro` and `f1_weighted` are the means over the labels; the others are undefined.
+//!   probability of at least 0.5, by the logistic function of each logit. `accuracy` is that of the exact set of
+//!   classes, `f1_macro` and `f1_weighted` are the means over the labels; the others are undefined.
 //!
 //! A ratio whose denominator is zero is undefined: the F1 of a class that is neither true nor predicted, the recall of
 //! a class without samples, kappa if all samples have and get one class. Means over classes are taken over the others
