@@ -85,14 +85,14 @@ def exclusive(truth):
 def auroc(cases):
     def metrics(truth, p, _):
         if binary(truth):
-            return [roc_auc_score(truth[:, 1], p[:, 1])] * 3
+            return [roc_auc_score(truth[:, 1], p[:, 1]), None, None]
         if not exclusive(truth):
             return [roc_auc_score(truth, p, average="macro"), roc_auc_score(truth, p, average="weighted"), None]
         settings = [("ovr", "macro"), ("ovr", "weighted"), ("ovo", "macro")]
         return [roc_auc_score(truth.argmax(1), p, multi_class=m, average=a) for m, a in settings]
 
     def of_class(truth, p, _):
-        return [roc_auc_score(truth[:, 2], p[:, 2])] * 2 + [None]
+        return [roc_auc_score(truth[:, 2], p[:, 2]), None, None]
 
     one = [vector(case, of_class, ", one class", **{"class": 2}) for case in cases[2:]]
     return [vector(case, metrics) for case in cases] + one

@@ -34,6 +34,9 @@ pub struct Suite {
     /// Scorers by name; empty for each dataset's own.
     #[serde(default)]
     pub scorers: Vec<String>,
+    /// Configuration of scorers, by name; see each scorer's schema.
+    #[serde(default)]
+    pub options: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     /// Datasets with split and task.
     #[serde(rename = "dataset")]
     pub datasets: Vec<Evaluation>,

@@ -148,6 +148,24 @@ fn a_suite_chooses_the_form_of_the_questions() {
 }
 
 #[test]
+fn a_suite_configures_its_scorers() {
+    let bench = bench();
+    let suite =
+        |options: &str| format!("models = ['mock']\nscorers = ['calibration']\n{options}\n[[dataset]]\nid = 'dots'\n");
+    let ece = |options: &str| {
+        bench.write("suite.toml", suite(options));
+        bench.medvlm(&["run", "suite.toml"]).well();
+        let metrics: Value = serde_json::from_str(&bench.read(&format!("{CELL}/metrics.json"))).unwrap();
+        metrics["scorers"][0]["metrics"][0]["value"].as_f64().unwrap()
+    };
+    assert_ne!(ece("[options.calibration]\nbins = 2"), ece("[options.calibration]\nbins = 40"));
+    bench.write("suite.toml", suite("[options.calibration]\nbinz = 2"));
+    bench.medvlm(&["run", "suite.toml"]).refused(2, "binz");
+    bench.write("suite.toml", suite("[options.calibratio]\nbins = 2"));
+    bench.medvlm(&["run", "suite.toml"]).refused(2, "no scorer of the suite; did you mean `calibration`?");
+}
+
+#[test]
 fn every_number_of_the_results_names_cell_scorer_version_and_lines() {
     let bench = bench();
     let said = bench.medvlm(&["run", "suite.toml", "--json"]).well();

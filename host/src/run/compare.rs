@@ -149,7 +149,7 @@ pub fn compare(
     let mut scorers = Vec::new();
     for id in shared_scorers(&a, &b, options.scorer.as_deref())? {
         side::check_version(&a, &b, id)?;
-        scorers.push((id, Scorer::load(&engine, a.component(id)?, "{}")?));
+        scorers.push((id, a.scorer(id)?.load(&engine)?));
     }
     a.check_fresh()?;
     b.check_fresh()?;
@@ -170,6 +170,8 @@ pub fn compare(
             metrics.extend(shared.differences(&infos, &pairs, &bootstrap, options)?);
         }
     }
+    // A metric that the task does not define is none to correct for.
+    metrics.retain(|metric| metric.a.is_some() || metric.b.is_some());
     correct(&mut metrics, options.correction);
     Ok(Comparison {
         samples: pairs.len(),

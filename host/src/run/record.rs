@@ -69,7 +69,7 @@ pub fn write(plan: &Plan, redo: bool) -> Result<()> {
     }
     let components = plan.cells.iter().flat_map(|cell| &cell.scorers);
     let scorers = components
-        .map(|(id, path)| Ok((id.clone(), digest(&std::fs::read(path).map_err(Error::io(path))?))))
+        .map(|s| Ok((s.id.clone(), digest(&std::fs::read(&s.component).map_err(Error::io(&s.component))?))))
         .collect::<Result<BTreeMap<String, String>>>()?;
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let record = RunRecord {

@@ -85,11 +85,12 @@ fn cell_report(cell: &Cell, plan: &Plan, metrics: &score::Metrics) -> Result<Cel
     })
 }
 
+/// The metrics of a cell. Where a scorer has some that the task defines, the others are left to `metrics.json`.
 fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
     let of_scorer = |scorer: &score::ScorerMetrics| {
-        scorer
-            .metrics
-            .iter()
+        let none = scorer.metrics.iter().all(|metric| metric.value.is_none());
+        let shown = scorer.metrics.iter().filter(|metric| none || metric.value.is_some());
+        shown
             .map(|metric| MetricReport {
                 scorer: scorer.id.clone(),
                 version: scorer.version.clone(),
@@ -211,7 +212,7 @@ fn sample_report(
     let values: Vec<(String, Option<f64>)> = cell
         .scorers
         .iter()
-        .filter_map(|(id, _)| scores.get(&(id.clone(), sample.index)).map(|score| (id, score)))
+        .filter_map(|scorer| scores.get(&(scorer.id.clone(), sample.index)).map(|score| (&scorer.id, score)))
         .flat_map(|(id, score)| score.values.iter().map(move |value| (id.clone(), *value)))
         .collect();
     let (target, correct) = match &sample.target {

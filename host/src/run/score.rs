@@ -16,7 +16,7 @@ use crate::{
         subgroups::{self, SubgroupTable},
         to_json, write_atomically,
     },
-    scorer::{self, Engine, SampleScore, Scorer},
+    scorer::{self, Engine, SampleScore},
     stats,
 };
 
@@ -98,8 +98,8 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let mut lines = Vec::new();
     let mut count = 0;
     let mut scorers = Vec::new();
-    for (id, component) in &cell.scorers {
-        let scorer = Scorer::load(engine, component, "{}")?;
+    for source in &cell.scorers {
+        let (id, scorer) = (&source.id, source.load(engine)?);
         let scores = scorer.score(&units)?;
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
@@ -176,8 +176,8 @@ fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<
     for key in ["dataset.manifest", "dataset.files"] {
         parts.push(cell.fingerprint.get(key).cloned().unwrap_or_default());
     }
-    for (id, component) in &cell.scorers {
-        parts.push(format!("{id}={}", file(component)?));
+    for scorer in &cell.scorers {
+        parts.push(format!("{}={} {}", scorer.id, file(&scorer.component)?, scorer.config));
     }
     Ok(digest(parts.join("\n").as_bytes()))
 }

@@ -1,14 +1,14 @@
 //! Area under the ROC curve of diagnoses.
 //!
 //! * Two classes: ranks by the softmax probability of class 1. Equals
-//!   `sklearn.metrics.roc_auc_score(labels, softmax(logits)[:, 1])`; the three metrics are the same.
+//!   `sklearn.metrics.roc_auc_score(labels, softmax(logits)[:, 1])`; there is nothing to average, so the other two
+//!   metrics have no value.
 //! * More classes: `auroc` is the mean over the classes of each class against the rest (`multi_class="ovr"`,
 //!   `average="macro"`), `auroc_weighted` the same weighted by the frequency of the class (`average="weighted"`), and
 //!   `auroc_ovo` the mean over all pairs of classes (`multi_class="ovo"`, `average="macro"`; Hand & Till 2001).
 //! * Multi-label (`"multi_label": true` in the sample's meta object): `auroc` and `auroc_weighted` are the means over
 //!   the labels, by the logistic function of each logit; there is no `auroc_ovo`.
-//! * With the configuration `{"class": 3}`: `auroc` and `auroc_weighted` are those of class 3 against the rest, and
-//!   there is no `auroc_ovo`.
+//! * With the configuration `{"class": 3}`: `auroc` is that of class 3 against the rest, without the other two.
 //!
 //! Ties count one half (Mann-Whitney). A class is undefined without both a positive and a negative sample, a pair of
 //! classes without a sample of each; the means are taken over the others, and there is no value when none is left.
@@ -53,19 +53,16 @@ impl Scorer for Auroc {
     fn aggregate(&self, scores: &[SampleScore], resamples: &[Vec<u32>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
         let run = Diagnoses::read(scores)?;
         let rankings = run.rankings(self.class)?;
+        let averaged = rankings.len() > 1;
         let exclusive = self.class.is_none() && !run.multi_label;
         let labels =
             if exclusive { run.samples.iter().map(|sample| sample.labels[0] as usize).collect() } else { vec![] };
         let metrics = |resample: &Vec<u32>| {
             let weights = weights(resample, scores.len());
             let areas: Vec<Area> = rankings.iter().filter_map(|ranking| area(ranking, &weights)).collect();
-            let macro_mean = mean(&areas, |_| 1.0);
-            let pairs = match exclusive {
-                true if run.binary() => macro_mean,
-                true => one_vs_one(&rankings, &weights, &labels),
-                false => None,
-            };
-            vec![macro_mean, mean(&areas, |area| area.positives as f64), pairs]
+            let weighted = averaged.then(|| mean(&areas, |area| area.positives as f64));
+            let pairs = (averaged && exclusive).then(|| one_vs_one(&rankings, &weights, &labels));
+            vec![mean(&areas, |_| 1.0), weighted.flatten(), pairs.flatten()]
         };
         Ok(resamples.iter().map(metrics).collect())
     }

@@ -22,7 +22,7 @@ fn one_class_only_has_no_auroc() {
     assert_eq!(metrics(&Auroc::default(), []), [None; 3]);
     let scores = scored(&Auroc::default(), [diagnosis(0, &[0.0, 1.0], &[1]), diagnosis(1, &[1.0, 0.0], &[0])]);
     let rows = Auroc::default().aggregate(&scores, &[vec![0, 1], vec![1, 1]]).expect("aggregated");
-    assert_eq!(rows, [[Some(1.0); 3], [None; 3]]);
+    assert_eq!(rows, [[Some(1.0), None, None], [None; 3]]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! One of the two cells: its samples, its predictions, its scores.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Place;
 use crate::{
@@ -11,7 +11,9 @@ use crate::{
     model,
     prediction::{self, Prediction},
     run::{
-        Catalogs, Cell, RunRecord, Settings, plan, predict,
+        Catalogs, Cell, RunRecord, Settings,
+        plan::{self, ScorerSource},
+        predict,
         score::{self, Metrics},
     },
 };
@@ -93,10 +95,10 @@ impl Side {
         self.metrics.scorers.iter().map(|scorer| scorer.id.as_str()).collect()
     }
 
-    /// The component of one of its scorers.
-    pub fn component(&self, id: &str) -> Result<&Path> {
-        let component = self.cell.scorers.iter().find(|(known, _)| known == id).map(|(_, path)| path.as_path());
-        component.ok_or_else(|| must_score(&self.place, "has scores of other scorers than its suite names"))
+    /// One of its scorers.
+    pub fn scorer(&self, id: &str) -> Result<&ScorerSource> {
+        let scorer = self.cell.scorers.iter().find(|known| known.id == id);
+        scorer.ok_or_else(|| must_score(&self.place, "has scores of other scorers than its suite names"))
     }
 
     /// Each prediction with its sample, in the order of the samples.
