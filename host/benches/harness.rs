@@ -28,7 +28,7 @@ const SIDE: u32 = 28;
 struct Quiet;
 
 impl Observer for Quiet {
-    fn begin(&self, _: &CellId, _: usize, _: usize) {}
+    fn begin(&self, _: &CellId, _: &str, _: usize, _: usize) {}
     fn advance(&self, _: usize) {}
     fn end(&self, _: usize) {}
     fn note(&self, _: &str) {}
@@ -75,7 +75,7 @@ fn cell(c: &mut Criterion) {
     let mut group = c.benchmark_group("cell of 2048 samples");
     group.throughput(Throughput::Elements(SAMPLES.into())).sample_size(10);
     for (name, place) in places() {
-        let settings = Settings { place, device: "cpu".into(), dtype: "f32".into(), batch_size: BATCH };
+        let settings = Settings { place, device: "cpu".into(), dtype: "f32".into(), batch_size: BATCH, adapter: None };
         let plan = plan::plan(Suite::read(&suite).unwrap(), &catalogs, settings, dir.path().join("runs")).unwrap();
         group.bench_function(name, |b| {
             b.iter_batched(

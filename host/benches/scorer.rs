@@ -1,6 +1,6 @@
 //! Re-scoring 100,000 predictions, and 1,000 bootstrap resamples: `cargo bench -p medvlm --bench scorer`.
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group, criterion_main};
 use medvlm::scorer::{Engine, Sample, SampleScore, Scorer};
 
 #[path = "../src/scorer/guests.rs"]
@@ -39,7 +39,8 @@ fn diagnoses(count: u32) -> Vec<Sample> {
 }
 
 fn resamples(size: u32) -> Vec<Vec<u32>> {
-    let draw = |draw: u32| (0..size).map(|i| if draw == 0 { i } else { (i * 7 + draw * i * i) % size }).collect();
+    let random = |i: u32| (u64::from(i.wrapping_mul(2_654_435_761)) * u64::from(size)) >> 32;
+    let draw = |draw: u32| (0..size).map(|i| if draw == 0 { i } else { random(draw * size + i) as u32 }).collect();
     (0..=1_000).map(draw).collect()
 }
 
@@ -48,7 +49,9 @@ fn benches(c: &mut Criterion) {
     group.sample_size(10);
     for (name, samples) in [("accuracy", diagnoses(PREDICTIONS)), ("exact-match", answers())] {
         let scorer = load(name);
-        group.bench_function(format!("{name}: 100,000 predictions"), |b| b.iter(|| scorer.score(&samples)));
+        group.bench_function(format!("{name}: 100,000 predictions"), |b| {
+            b.iter(|| scorer.score(&samples).expect("scored"))
+        });
     }
     for size in [1_000, 20_000] {
         for name in ["accuracy", "auroc"] {
@@ -56,7 +59,7 @@ fn benches(c: &mut Criterion) {
             let scores: Vec<SampleScore> = scorer.score(&diagnoses(size)).expect("scored");
             let resamples = resamples(size);
             group.bench_function(format!("{name}: 1,000 resamples of {size}"), |b| {
-                b.iter(|| scorer.aggregate(&scores, &resamples));
+                b.iter(|| scorer.aggregate(&scores, &resamples).expect("aggregated"));
             });
         }
     }
@@ -64,10 +67,10 @@ fn benches(c: &mut Criterion) {
     let cache = tempfile::tempdir().expect("dir");
     let warm = Engine::new(Some(cache.path().into())).expect("engine");
     group.bench_function("load, cached code", |b| {
-        b.iter_batched(|| (), |()| Scorer::load(&warm, &path, "{}"), BatchSize::PerIteration);
+        b.iter(|| Scorer::load(&warm, &path, "{}").expect("a valid scorer"));
     });
     let cold = Engine::new(None).expect("engine");
-    group.bench_function("load, compiling", |b| b.iter(|| Scorer::load(&cold, &path, "{}")));
+    group.bench_function("load, compiling", |b| b.iter(|| Scorer::load(&cold, &path, "{}").expect("a valid scorer")));
     group.finish();
 }
 

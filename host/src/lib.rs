@@ -3,7 +3,7 @@
 //! ```text
 //! 3  cli                                    the only code that prints
 //! 2  run/{plan, predict, score, report}     one file per arrow of the flow; the only joins
-//! 1  config dataset model prediction scorer stats report    one noun each; siblings never import each other
+//! 1  adapter config dataset model prediction scorer stats report    one noun each; siblings never import each other
 //! 0  ids error
 //! ```
 //!
@@ -12,6 +12,7 @@
 pub mod error;
 pub mod ids;
 
+pub mod adapter;
 pub mod config;
 pub mod dataset;
 pub mod model;

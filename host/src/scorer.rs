@@ -1,6 +1,6 @@
 //! Scorers: WebAssembly components that turn predictions into scores, and scores into metrics.
 //!
-//! A scorer is a pure function by construction. It reaches nothing but its input (see [`sandbox`]), it is limited by
+//! A scorer is a pure function by construction. It reaches nothing but its input (see `sandbox`), it is limited by
 //! fuel and memory and never by a clock, and each batch is scored by a fresh instance, so neither the number of threads
 //! nor what was scored before can change a result.
 //!

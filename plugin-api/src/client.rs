@@ -25,6 +25,13 @@ pub fn zero_shot(door: &mut dyn Door, images: &[Image<'_>], classes: &ZeroShot) 
     rows(call_with_images(door, op::ZERO_SHOT, classes, images, &NoEvents)?, images.len())
 }
 
+/// Class embeddings `[classes, dim]`; empty where a model has none.
+pub fn classes(door: &mut dyn Door, classes: &ZeroShot) -> Result<Matrix> {
+    let (_, arrays) = call_with_images(door, op::CLASSES, classes, &[], &NoEvents)?;
+    let [array] = <[Array; 1]>::try_from(arrays).map_err(|a| broken(format!("{} arrays instead of one", a.len())))?;
+    Matrix::try_from(array)
+}
+
 /// Features `[images, dim]`.
 pub fn features(door: &mut dyn Door, images: &[Image<'_>]) -> Result<Rows> {
     rows(call_with_images(door, op::FEATURES, &(), images, &NoEvents)?, images.len())

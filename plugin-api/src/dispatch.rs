@@ -29,6 +29,10 @@ impl Dispatcher {
                 let classes = self.classes(serde_json::from_str::<ZeroShot>(header)?.classes)?;
                 rows(self.model.zero_shot(&images()?, &classes)?, blobs.len())
             }
+            op::CLASSES => {
+                let classes = self.classes(serde_json::from_str::<ZeroShot>(header)?.classes)?;
+                reply(&(), vec![classes.encoded.clone().into()])
+            }
             op::FEATURES => rows(self.model.features(&images()?)?, blobs.len()),
             op::GENERATE => {
                 let job: Generate = serde_json::from_str(header)?;

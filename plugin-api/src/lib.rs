@@ -36,7 +36,8 @@
 //!
 //! `medvlm new plugin NAME` writes such a project. What the host asks of a model is in [`model`], the
 //! messages in [`message`], the library boundary in [`abi`], and the frames that a worker in any other
-//! language speaks in [`frames`].
+//! language speaks in [`frames`]. A plugin in C or C++ is a library, too: it answers the same messages behind the
+//! table of functions that [`c/medvlm_plugin.h`](../../../plugin-api/c/medvlm_plugin.h) declares.
 
 #[allow(
     unsafe_code,

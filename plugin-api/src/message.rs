@@ -10,6 +10,8 @@ pub mod op {
     pub const DESCRIBE: &str = "describe";
     /// Images and [`super::ZeroShot`] to logits.
     pub const ZERO_SHOT: &str = "zero-shot";
+    /// [`super::ZeroShot`] to class embeddings of unit length, for adapters on image features.
+    pub const CLASSES: &str = "classes";
     /// Images to features.
     pub const FEATURES: &str = "features";
     /// [`super::Generate`] to [`super::Generation`]s, handed to the sink as they finish.
@@ -109,6 +111,8 @@ pub struct Description {
     pub feature_dim: u32,
     /// Side of the square input, in pixels; 0 where it follows the image.
     pub image_size: u32,
+    /// Factor of the cosine of features and class embeddings; 0 where the two do not share a space.
+    pub logit_scale: f32,
 }
 
 /// Class prompts: one list of prompts for each class, in the order of the class indices.

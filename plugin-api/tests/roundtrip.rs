@@ -37,7 +37,12 @@ impl Probe {
 
 impl Model for Probe {
     fn describe(&self) -> Description {
-        Description { capabilities: vec![Capability::ZeroShot], parameters: 7, feature_dim: 2, image_size: 0 }
+        Description {
+            capabilities: vec![Capability::ZeroShot],
+            parameters: 7,
+            feature_dim: 2,
+            ..Description::default()
+        }
     }
 
     fn encode_classes(&self, prompts: &[Vec<String>]) -> Result<Matrix> {

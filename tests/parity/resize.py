@@ -1,6 +1,6 @@
 """Writes tests/parity/resize.safetensors: small images and what Pillow's resize makes of them.
 
-Needs pillow, numpy, safetensors. Run: python tests/parity/resize.py
+Needs pillow 13, numpy, safetensors. Run: python tests/parity/resize.py
 Tensors are u8 [height, width, 3], named `<image>` and `<image> <filter number>`.
 """
 
@@ -10,8 +10,11 @@ import numpy as np
 from PIL import Image
 from safetensors.numpy import save_file
 
-# (width, height) of the image, then of the result: down, up, mixed, unchanged on one axis, one pixel.
-SIZES = [((37, 23), (11, 7)), ((7, 9), (23, 31)), ((41, 6), (13, 17)), ((19, 12), (19, 5)), ((33, 1), (8, 3)), ((5, 5), (1, 1))]
+# (width, height) of the image, then of the result: down, up, mixed, far lower, unchanged on one axis, one pixel.
+SIZES = [
+    ((37, 23), (11, 7)), ((7, 9), (23, 31)), ((41, 6), (13, 17)), ((6, 41), (13, 17)), ((8, 60), (7, 10)),
+    ((19, 12), (19, 5)), ((33, 1), (8, 3)), ((5, 5), (1, 1)),
+]
 
 rng = np.random.default_rng(3)
 tensors = {}

@@ -63,8 +63,15 @@ const PLUGIN_API: &[File] = files!("../../../":
 
 /// The scorer contract.
 const SCORER_KIT: &[File] = files!("../../../":
-    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml", "scorers/kit/src/describe.rs", "scorers/kit/src/export.rs",
-    "scorers/kit/src/lib.rs", "scorers/kit/src/probability.rs", "scorers/kit/src/resample.rs",
+    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml",
+    "scorers/kit/src/describe.rs",
+    "scorers/kit/src/diagnosis.rs",
+    "scorers/kit/src/export.rs",
+    "scorers/kit/src/lib.rs",
+    "scorers/kit/src/probability.rs",
+    "scorers/kit/src/ranking.rs",
+    "scorers/kit/src/resample.rs",
+    "scorers/kit/src/vectors.rs",
 );
 
 /// Versions and lints that the vendored crates inherit, and the exact versions that they were tested with.
@@ -97,7 +104,8 @@ impl Project {
             write(&dir, path, &self.named(text))?;
         }
         for (path, text) in vendored {
-            write(&dir.join("vendor"), path, text)?;
+            let text = if path.ends_with("Cargo.toml") { without_tests(text)? } else { text.to_string() };
+            write(&dir.join("vendor"), path, &text)?;
         }
         self.done(&dir)
     }
@@ -143,6 +151,16 @@ fn write(dir: &Path, path: &str, text: &str) -> Result<()> {
     let parent = path.parent().unwrap_or(dir);
     fs::create_dir_all(parent).map_err(Error::io(parent))?;
     fs::write(&path, text).map_err(Error::io(&path))
+}
+
+/// A contract's manifest without what serves its own tests only.
+fn without_tests(manifest: &str) -> Result<String> {
+    let mut manifest: toml::Table =
+        toml::from_str(manifest).map_err(|e| Error::failed(format!("a contract's manifest: {e}")))?;
+    for key in ["dev-dependencies", "example", "test", "bench"] {
+        manifest.remove(key);
+    }
+    toml::to_string(&manifest).map_err(|e| Error::failed(format!("a contract's manifest: {e}")))
 }
 
 /// The project's own Cargo.toml: a workspace that holds the vendored contract with the versions it inherits.

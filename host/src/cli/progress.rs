@@ -22,6 +22,7 @@ pub struct Progress {
 
 struct State {
     bar: ProgressBar,
+    cell: Option<CellId>,
     name: String,
     begun: usize,
     last_line: Instant,
@@ -30,7 +31,8 @@ struct State {
 impl Progress {
     /// For a run of so many cells.
     pub fn new(cells: usize) -> Self {
-        let state = State { bar: ProgressBar::hidden(), name: String::new(), begun: 0, last_line: Instant::now() };
+        let state =
+            State { bar: ProgressBar::hidden(), cell: None, name: String::new(), begun: 0, last_line: Instant::now() };
         Self { cells, terminal: stderr().is_terminal(), state: Mutex::new(state) }
     }
 
@@ -40,10 +42,13 @@ impl Progress {
 }
 
 impl Observer for Progress {
-    fn begin(&self, cell: &CellId, done: usize, total: usize) {
+    fn begin(&self, cell: &CellId, work: &str, done: usize, total: usize) {
         self.with(|state| {
-            state.begun += 1;
-            state.name = format!("[{}/{}] {cell}", state.begun, self.cells);
+            if state.cell.as_ref() != Some(cell) {
+                state.begun += 1;
+                state.cell = Some(cell.clone());
+            }
+            state.name = format!("[{}/{}] {cell}: {work}", state.begun, self.cells);
             let target = if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
             state.bar = ProgressBar::with_draw_target(Some(total as u64), target);
             if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {per_sec} eta {eta}") {
@@ -54,7 +59,7 @@ impl Observer for Progress {
             state.bar.reset_eta();
             state.last_line = Instant::now();
             if !self.terminal && done < total {
-                eprintln!("{}: {done}/{total} on disk", state.name);
+                eprintln!("{} {done}/{total} on disk", state.name);
             }
         });
     }
@@ -65,7 +70,7 @@ impl Observer for Progress {
             if !self.terminal && state.last_line.elapsed() >= LINE_EVERY {
                 state.last_line = Instant::now();
                 let (done, total) = (state.bar.position(), state.bar.length().unwrap_or_default());
-                eprintln!("{}: {done}/{total}, {:.0} s to go", state.name, state.bar.eta().as_secs_f64());
+                eprintln!("{} {done}/{total}, {:.0} s to go", state.name, state.bar.eta().as_secs_f64());
             }
         });
     }
@@ -75,7 +80,7 @@ impl Observer for Progress {
             state.bar.finish_and_clear();
             let total = state.bar.length().unwrap_or_default();
             let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
-            eprintln!("{}: {total} done{failures}", state.name);
+            eprintln!("{} {total} done{failures}", state.name);
         });
     }
 

@@ -33,8 +33,14 @@ pub struct RunArgs {
     /// Samples in a batch
     #[arg(long, default_value_t = 32, value_name = "N")]
     batch_size: usize,
+    /// A trained adapter (a cell's `adapter` directory) to evaluate instead of training one
+    #[arg(long, value_name = "DIR")]
+    adapter: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    /// Predict cells anew that were made from other inputs (another model, dataset or device); the old ones go to DIR/stale
+    #[arg(long)]
+    redo: bool,
     /// Only predict; score later with `medvlm score`
     #[arg(long)]
     predict_only: bool,
@@ -83,8 +89,9 @@ impl RunArgs {
         }
         suite.limit = self.limit.unwrap_or(suite.limit);
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
-        let plan = plan::plan(suite, &catalogs(search)?, self.model.settings(self.batch_size)?, dir)?;
-        record::write(&plan)?;
+        let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
+        let plan = plan::plan(suite, &catalogs(search)?, settings, dir)?;
+        record::write(&plan, self.redo)?;
 
         let progress = Progress::new(plan.cells.len());
         let mut failed = 0;
@@ -136,8 +143,13 @@ fn score_cells(plan: &Plan, progress: &Progress) -> Result<()> {
 fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
-    let settings =
-        Settings { place: Place::InProcess, device: record.device.clone(), dtype: record.dtype.clone(), batch_size: 1 };
+    let settings = Settings {
+        place: Place::InProcess,
+        device: record.device.clone(),
+        dtype: record.dtype.clone(),
+        batch_size: 1,
+        adapter: None,
+    };
     plan::plan_scoring(&record, catalogs, settings, dir)
 }
 

@@ -14,7 +14,19 @@ use plugin_api::{
     client::Door,
 };
 
-use crate::model::PluginFile;
+use crate::model::{
+    PluginFile,
+    c_door::{self, CPlugin},
+};
+
+/// A mapped plugin library: of Rust, or of C by its table of functions.
+#[derive(Clone, Copy)]
+pub enum Plugin {
+    /// Of Rust.
+    Rust(PluginRef),
+    /// Of C or C++.
+    C(CPlugin),
+}
 
 /// Compares a library with the size and hash that its manifest records, so that a truncated file is
 /// found before it is mapped.
@@ -40,11 +52,17 @@ pub fn check_file(plugin: &PluginFile) -> Result<()> {
     Ok(())
 }
 
-/// Maps a library and returns its root module. A truncated file can kill the process that does this:
-/// the host lets a worker go first.
-pub fn load(path: &Path) -> Result<PluginRef> {
+/// Maps a library and finds its door. A truncated file can kill the process that does this: the host lets a
+/// worker go first.
+pub fn load(path: &Path) -> Result<Plugin> {
     // A C library or a text file is told apart from a plugin by the missing symbol; abi_stable says so.
-    let header = lib_header_from_path(path).map_err(|e| Error::config(explain(&e)))?;
+    let header = match lib_header_from_path(path) {
+        Ok(header) => header,
+        Err(e @ LibraryError::GetSymbolError { .. }) => {
+            return c_door::load(path)?.map(Plugin::C).ok_or_else(|| Error::config(explain(&e)));
+        }
+        Err(e) => return Err(Error::config(explain(&e))),
+    };
     let version = header.version_strings().version.as_str();
     let major = |v: &str| v.split('.').next().map(ToString::to_string);
     if major(version) != major(ABI_VERSION) {
@@ -52,39 +70,49 @@ pub fn load(path: &Path) -> Result<PluginRef> {
             "built for plugin ABI {version}, this host has {ABI_VERSION}: rebuild the plugin with the plugin-api of this host"
         )));
     }
-    header.init_root_module::<PluginRef>().map_err(|e| Error::config(explain(&e)))
+    header.init_root_module::<PluginRef>().map(Plugin::Rust).map_err(|e| Error::config(explain(&e)))
 }
 
 /// What a loaded plugin offers; a plugin without architectures is an error.
-pub fn info(plugin: PluginRef) -> Result<PluginInfo> {
-    let info: PluginInfo = serde_json::from_str(&plugin.info()())
+pub fn info(plugin: Plugin) -> Result<PluginInfo> {
+    let json = match plugin {
+        Plugin::Rust(plugin) => plugin.info()().into_string(),
+        Plugin::C(plugin) => plugin.info_json()?,
+    };
+    let mut info: PluginInfo = serde_json::from_str(&json)
         .map_err(|e| Error::config(format!("the plugin describes itself in broken JSON: {e}")))?;
     if info.architectures.is_empty() {
-        return Err(Error::config(
-            "the plugin has no architectures: call `register!` in the library crate itself, \
-             or name the crate that does with `use that_crate as _;`",
-        ));
+        return Err(Error::config(match plugin {
+            Plugin::Rust(_) => {
+                "the plugin has no architectures: call `register!` in the library crate itself, \
+                 or name the crate that does with `use that_crate as _;`"
+            }
+            Plugin::C(_) => "the plugin has no architectures: `info_json` lists none",
+        }));
+    }
+    if let Plugin::C(_) = plugin {
+        info.abi = format!("C {}", c_door::ABI_VERSION);
     }
     Ok(info)
 }
 
-/// A model in this process.
-pub struct Loaded(ModelBox);
-
-impl Loaded {
-    /// Opens an architecture of a plugin library.
-    pub fn open(library: &Path, architecture: &str, open: &Open) -> Result<Self> {
-        let plugin = load(library)?;
-        info(plugin)?;
-        let config = serde_json::to_string(open)?;
-        match plugin.open()(architecture.into(), config.as_str().into()) {
-            ROk(model) => Ok(Self(model)),
+/// Opens an architecture of a plugin library in this process.
+pub fn open(library: &Path, architecture: &str, open: &Open) -> Result<Box<dyn Door + Send>> {
+    let plugin = load(library)?;
+    info(plugin)?;
+    let config = serde_json::to_string(open)?;
+    match plugin {
+        Plugin::Rust(plugin) => match plugin.open()(architecture.into(), config.as_str().into()) {
+            ROk(model) => Ok(Box::new(RustModel(model))),
             RErr(e) => Err(e.into()),
-        }
+        },
+        Plugin::C(plugin) => Ok(Box::new(plugin.open(architecture, &config)?)),
     }
 }
 
-impl Door for Loaded {
+struct RustModel(ModelBox);
+
+impl Door for RustModel {
     fn call(
         &mut self,
         op: &str,
@@ -126,9 +154,10 @@ fn is_cut_elf(bytes: &[u8]) -> bool {
 fn explain(error: &LibraryError) -> String {
     match error {
         LibraryError::OpenError { err, .. } => format!("not a loadable library: {err}"),
-        LibraryError::GetSymbolError { .. } => {
-            "a library, but no medvlm plugin: it does not call `export_plugin!`".into()
-        }
+        LibraryError::GetSymbolError { .. } => format!(
+            "a library, but no medvlm plugin: it does not call `export_plugin!`, and does not define `{}` as one in C does",
+            c_door::SYMBOL
+        ),
         LibraryError::IncompatibleVersionNumber { expected_version, actual_version, .. } => format!(
             "built for plugin ABI {actual_version}, this host has {expected_version}: rebuild the plugin with the \
              plugin-api of this host"

@@ -16,23 +16,21 @@ use plugin_api::{
     frames::{Frame, Kind, Meta, byte_length},
     tensor::View,
 };
+use rustix::stdio::{dup2_stdout, stderr, stdin, stdout};
 
 use crate::{
     error::{Error, Result},
-    model::{
-        loader::{self, Loaded},
-        shared::Reader,
-    },
+    model::{loader, shared::Reader},
 };
 
 /// Serves one model until the host hangs up. Without an architecture it only says what the plugin offers.
 /// Standard input is the socket and standard output the shared memory, as the host set them up.
 pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result<()> {
     let worker = |e: io::Error| Error::failed(format!("a worker is started by the host only: {e}"));
-    let mut socket = UnixStream::from(take(rustix::stdio::stdin()).map_err(worker)?);
-    let mut reader = Reader::new(take(rustix::stdio::stdout()).map_err(worker)?);
+    let mut socket = UnixStream::from(take(stdin()).map_err(worker)?);
+    let mut reader = Reader::new(take(stdout()).map_err(worker)?);
     // What a plugin prints must not reach the shared memory, and a worker must not outlive its host.
-    rustix::stdio::dup2_stdout(rustix::stdio::stderr()).map_err(|e| worker(e.into()))?;
+    dup2_stdout(stderr()).map_err(|e| worker(e.into()))?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|e| worker(e.into()))?;
 
@@ -40,14 +38,14 @@ pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result
         None => loader::load(library).and_then(loader::info).and_then(|info| Ok((None, serde_json::to_string(&info)?))),
         Some(name) => serde_json::from_str::<Open>(config)
             .map_err(PluginError::from)
-            .and_then(|open| Loaded::open(library, name, &open))
+            .and_then(|open| loader::open(library, name, &open))
             .map(|model| (Some(model), String::new())),
     };
     match opened {
         Ok((model, info)) => {
             Frame::inline(Kind::Hello, "", info, &[]).write(&mut socket).map_err(worker)?;
             match model {
-                Some(mut model) => answer_calls(&mut model, &mut socket, &mut reader).map_err(worker),
+                Some(mut model) => answer_calls(model.as_mut(), &mut socket, &mut reader).map_err(worker),
                 None => Ok(()),
             }
         }
@@ -55,7 +53,7 @@ pub fn serve(library: &Path, architecture: Option<&str>, config: &str) -> Result
     }
 }
 
-fn answer_calls(model: &mut Loaded, socket: &mut UnixStream, reader: &mut Reader) -> io::Result<()> {
+fn answer_calls(model: &mut dyn Door, socket: &mut UnixStream, reader: &mut Reader) -> io::Result<()> {
     let events = Relay(Mutex::new(socket.try_clone()?));
     loop {
         let call = match Frame::read(socket) {

@@ -1,4 +1,7 @@
-//! CLIP's byte-level BPE tokenizer; reference `transformers.CLIPTokenizerFast` (4.53.1).
+//! CLIP's byte-level BPE tokenizer (reference `transformers.CLIPTokenizerFast`, 4.53.1), and those of other models.
+
+mod sentencepiece;
+mod siglip;
 
 use std::{collections::HashMap, path::Path};
 
@@ -16,6 +19,8 @@ use tokenizers::{
 };
 
 use crate::{Error, Result, error::read_json, error::read_text};
+pub use sentencepiece::SentencePiece;
+pub use siglip::{PadTo, SiglipTokenizer};
 
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// The reference reads at most so many merges.
@@ -24,7 +29,6 @@ const MERGES: usize = 49152 - 256 - 2;
 /// Turns texts into ids: `bos`, the text cut to the context, `eos`, padding.
 pub struct ClipTokenizer {
     inner: Tokenizer,
-    bos: u32,
     eos: u32,
     pad: u32,
 }
@@ -50,7 +54,8 @@ impl ClipTokenizer {
         let (whole, parts) = (dir.join("tokenizer.json"), dir.join("vocab.json"));
         let (path, inner) = match (whole.is_file(), parts.is_file()) {
             (true, _) => {
-                let inner = Tokenizer::from_bytes(read_text(&whole)?).map_err(|e| Error::invalid(&whole, e.to_string()))?;
+                let inner =
+                    Tokenizer::from_bytes(read_text(&whole)?).map_err(|e| Error::invalid(&whole, e.to_string()))?;
                 (whole, inner)
             }
             (false, true) => (parts, build(dir, &specials)?),
@@ -77,7 +82,7 @@ impl ClipTokenizer {
         inner.with_truncation(Some(truncation)).map_err(|e| format!("cannot cut texts to {context} tokens: {e}"))?;
         let padding = PaddingParams { pad_id: pad, pad_token: specials.pad.clone(), ..Default::default() };
         inner.with_padding(Some(padding));
-        let tokenizer = Self { inner, bos, eos, pad };
+        let tokenizer = Self { inner, eos, pad };
         match tokenizer.encode(&[""]).map_err(|e| e.to_string())?.pop() {
             Some(ids) if ids == [bos, eos] => Ok(tokenizer),
             ids => Err(format!(
@@ -98,11 +103,6 @@ impl ClipTokenizer {
         let encodings = self.inner.encode_batch::<&str>(texts, true);
         let encodings = encodings.map_err(|e| Error::Setting(format!("cannot tokenize: {e}")))?;
         Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
-    }
-
-    /// Id of the beginning of a text.
-    pub fn bos(&self) -> u32 {
-        self.bos
     }
 
     /// Id of the end of a text.
@@ -158,20 +158,23 @@ fn build(dir: &Path, specials: &Specials) -> Result<Tokenizer> {
         .build()
         .map_err(failed)?;
     let whitespace = Replace::new(ReplacePattern::Regex(r"\s+".into()), " ").map_err(failed)?;
-    let words = Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true).map_err(failed)?;
+    let words =
+        Split::new(SplitPattern::Regex(PATTERN.into()), SplitDelimiterBehavior::Removed, true).map_err(failed)?;
 
-    let mut tokenizer = Tokenizer::new(model);
-    tokenizer.with_normalizer(Some(Normalizers::new(vec![
+    let normalizers = Normalizers::new(vec![
         NormalizerWrapper::NFC(NFC),
         NormalizerWrapper::Replace(whitespace),
         NormalizerWrapper::Lowercase(Lowercase),
-    ])));
-    tokenizer
-        .with_pre_tokenizer(Some(PreTokenizers::new(vec![words.into(), ByteLevel::new(false, true, true).into()])));
-    tokenizer
-        .with_post_processor(Some(RobertaProcessing::new(eos, bos).trim_offsets(false).add_prefix_space(false)));
+    ]);
+    let words = PreTokenizers::new(vec![words.into(), ByteLevel::new(false, true, true).into()]);
+    let ends = RobertaProcessing::new(eos, bos).trim_offsets(false).add_prefix_space(false);
     let tokens = [&specials.bos, &specials.eos, &specials.unk, &specials.pad];
-    tokenizer.add_special_tokens(&tokens.map(|token| AddedToken::from(token.clone(), true).normalized(true)));
+    let tokens = tokens.map(|token| AddedToken::from(token.clone(), true).normalized(true));
+
+    let mut tokenizer = Tokenizer::new(model);
+    tokenizer.with_normalizer(Some(normalizers)).map_err(failed)?;
+    tokenizer.with_pre_tokenizer(Some(words)).with_post_processor(Some(ends));
+    tokenizer.add_special_tokens(tokens).map_err(failed)?;
     Ok(tokenizer)
 }
 

@@ -36,7 +36,7 @@ pub struct Weights {
 
 enum Source {
     Checkpoint(Checkpoint),
-    Fresh(Fresh),
+    Fresh(Box<Fresh>),
 }
 
 impl Weights {
@@ -52,7 +52,7 @@ impl Weights {
 
     /// Fresh trainable variables in f32. The same seed and the same order of [`Weights::get`] give the same values.
     pub fn fresh(seed: u64, device: &Device) -> Self {
-        let source = Arc::new(Source::Fresh(Fresh::new(seed)));
+        let source = Arc::new(Source::Fresh(Box::new(Fresh::new(seed))));
         Self { source, prefix: String::new(), dtype: DType::F32, device: device.clone() }
     }
 

@@ -3,7 +3,7 @@
 /// Modules of the host from the bottom up.
 const LAYERS: [&[&str]; 4] = [
     &["error", "ids"],
-    &["config", "dataset", "model", "prediction", "report", "scorer", "stats", "submission"],
+    &["adapter", "config", "dataset", "model", "prediction", "report", "scorer", "stats", "submission"],
     &["run"],
     &["cli"],
 ];

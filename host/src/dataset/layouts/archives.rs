@@ -60,7 +60,7 @@ fn gf3300_scales_each_thickness_map_and_holds_out_as_many_women_as_men() {
     let copy = Copy::of("gf3300");
     let row = |i: usize| {
         let sex = if i % 5 < 3 { "Female" } else { "Male" };
-        format!("data_{i:04}.npz,{},{sex},Asian,{}\n", 60 + i, if i % 2 == 0 { "yes" } else { "no" })
+        format!("data_{i:04}.npz,{},{sex},Asian,{}\n", 60 + i, if i.is_multiple_of(2) { "yes" } else { "no" })
     };
     copy.write("metadata.csv", format!("filename,age,gender,race,glaucoma\n{}", (0..25).map(row).collect::<String>()));
     // Thickness from -2 to 350 over a map of the published size.

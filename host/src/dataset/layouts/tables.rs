@@ -97,7 +97,7 @@ fn harvard_fairvlmed_has_the_split_of_fairmedfm_and_the_official_one() {
     let uses = [("training", "Training"), ("validation", "Validation"), ("test", "Test")];
     let row = |i: usize| {
         let sex = if i % 5 < 3 { "female" } else { "male" };
-        let glaucoma = if i % 2 == 0 { "yes" } else { "no" };
+        let glaucoma = if i.is_multiple_of(2) { "yes" } else { "no" };
         format!(
             "data_{i:05}.npz,{}.5,{sex},asian,non-hispanic,english,married,\"a, note\",g,{glaucoma},{}\n",
             35 + i,

@@ -68,7 +68,8 @@ impl Attention {
                 [split.get(0)?, split.get(1)?, split.get(2)?]
             }
             Input::Split(parts) => {
-                let part = |p: &Linear| p.forward(x)?.reshape((batch, tokens, heads, head))?.transpose(1, 2)?.contiguous();
+                let part =
+                    |p: &Linear| p.forward(x)?.reshape((batch, tokens, heads, head))?.transpose(1, 2)?.contiguous();
                 [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?]
             }
         })

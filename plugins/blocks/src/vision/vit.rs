@@ -91,6 +91,14 @@ impl Vit {
         self.post_norm.forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?, train)
     }
 
+    /// Pixels `[batch, channels, side, side]` to all normalised tokens `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// The pixels have another shape.
+    pub fn token_states(&self, pixels: &Tensor, train: bool) -> Result<Tensor> {
+        self.post_norm.forward(&self.hidden(pixels, self.encoder.depth(), train)?, train)
+    }
+
     /// Hidden state `[batch, tokens, width]` after the first `depth` layers, before the last norm; `depth` 0 is the
     /// embedding. Index `depth` of `hidden_states` in `transformers`.
     ///
@@ -126,8 +134,10 @@ impl Vit {
         let side = self.config.side();
         let patches = pixels.narrow(2, 0, side * patch)?.narrow(3, 0, side * patch)?.contiguous()?;
         let patches = patches.reshape(&[batch, channels, side, patch, side, patch][..])?;
-        let patches = patches.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((batch * side * side, channels * patch * patch))?;
-        let mut tokens = patches.matmul(&self.patch_weight)?.reshape((batch, side * side, self.config.encoder.width))?;
+        let patches =
+            patches.permute(vec![0, 2, 4, 1, 3, 5])?.reshape((batch * side * side, channels * patch * patch))?;
+        let mut tokens =
+            patches.matmul(&self.patch_weight)?.reshape((batch, side * side, self.config.encoder.width))?;
         if let Some(bias) = &self.patch_bias {
             tokens = tokens.broadcast_add(bias)?;
         }
@@ -136,5 +146,74 @@ impl Vit {
             tokens = Tensor::cat(&[&class.contiguous()?, &tokens], 1)?;
         }
         Ok(tokens.broadcast_add(&self.position)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+    use crate::{layers::Activation, weights::Names};
+
+    const NAMES: Names = Names { rename: &[], ignore: &[] };
+
+    fn config(fused_qkv: bool) -> VitConfig {
+        let activation = Activation::GeluTanh;
+        VitConfig {
+            encoder: EncoderConfig { width: 12, depth: 2, heads: 3, mlp: 20, activation, eps: 1e-6, fused_qkv },
+            image_size: 17,
+            patch: 5,
+            channels: 3,
+            class_token: false,
+            pre_norm: false,
+            patch_bias: true,
+        }
+    }
+
+    fn pixels() -> Tensor {
+        Tensor::randn(0f32, 1.0, (2, 3, 17, 17), &Device::Cpu).unwrap()
+    }
+
+    fn assert_close(a: &Tensor, b: &Tensor) {
+        let difference = (a - b).unwrap().abs().unwrap().flatten_all().unwrap().max(0).unwrap();
+        assert!(difference.to_scalar::<f32>().unwrap() < 1e-5, "{difference}");
+    }
+
+    #[test]
+    fn the_embedding_is_a_strided_convolution() {
+        let weights = Weights::fresh(3, &Device::Cpu);
+        let vit = Vit::new(&config(true), &weights).unwrap();
+        let vars: HashMap<String, candle_core::Var> = weights.vars().into_iter().collect();
+        let bias = Tensor::randn(0f32, 1.0, 12, &Device::Cpu).unwrap();
+        vars["patch.bias"].set(&bias).unwrap();
+        let pixels = pixels();
+        let convolved = pixels.conv2d(&vars["patch.weight"], 0, 5, 1, 1).unwrap();
+        let tokens = convolved.flatten_from(2).unwrap().transpose(1, 2).unwrap().broadcast_add(&bias).unwrap();
+        let expected = tokens.broadcast_add(&vars["position"]).unwrap();
+        assert_close(&vit.hidden(&pixels, 0, false).unwrap(), &expected);
+        assert!(vit.hidden(&pixels.narrow(3, 0, 16).unwrap(), 0, false).is_err());
+    }
+
+    #[test]
+    fn a_fused_checkpoint_equals_a_split_one() {
+        let weights = Weights::fresh(4, &Device::Cpu);
+        let split = Vit::new(&config(false), &weights).unwrap();
+        let mut tensors: HashMap<String, Tensor> =
+            weights.vars().into_iter().map(|(name, var)| (name, var.as_tensor().clone())).collect();
+        for layer in 0..2 {
+            for kind in ["weight", "bias"] {
+                let at = |name: &str| format!("layers.{layer}.attention.{name}.{kind}");
+                let parts = ["query", "key", "value"].map(|name| tensors.remove(&at(name)).unwrap());
+                tensors.insert(at("qkv"), Tensor::cat(&parts, 0).unwrap());
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        candle_core::safetensors::save(&tensors, dir.path().join("model.safetensors")).unwrap();
+        let checkpoint = Weights::open(dir.path(), &NAMES, DType::F32, &Device::Cpu).unwrap();
+        let fused = Vit::new(&config(true), &checkpoint).unwrap();
+        checkpoint.finish().unwrap();
+        let pixels = pixels();
+        assert_close(&fused.hidden(&pixels, 2, false).unwrap(), &split.hidden(&pixels, 2, true).unwrap());
     }
 }

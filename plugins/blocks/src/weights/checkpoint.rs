@@ -47,7 +47,10 @@ struct Index {
 impl Checkpoint {
     pub fn open(dir: &Path, names: Names) -> Result<Self> {
         let path = FILES.iter().map(|name| dir.join(name)).find(|path| path.is_file()).ok_or_else(|| {
-            Error::invalid(dir, format!("no weights here; expected one of {}", FILES.map(|f| format!("`{f}`")).join(", ")))
+            Error::invalid(
+                dir,
+                format!("no weights here; expected one of {}", FILES.map(|f| format!("`{f}`")).join(", ")),
+            )
         })?;
         let files = match path.extension().is_some_and(|e| e == "json") {
             true => read_json::<Index>(&path)?.weight_map.into_values().collect(),
@@ -64,9 +67,10 @@ impl Checkpoint {
 
     pub fn get(&self, name: &str, expected: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let public = self.names.public(name);
-        let (shard, found) = self.tensors.get(&public).ok_or_else(|| {
-            Error::invalid(&self.path, format!("tensor `{public}` of shape {expected:?} is missing"))
-        })?;
+        let (shard, found) = self
+            .tensors
+            .get(&public)
+            .ok_or_else(|| Error::invalid(&self.path, format!("tensor `{public}` of shape {expected:?} is missing")))?;
         let shard = &self.shards[*shard];
         if found != expected {
             let reason = format!("tensor `{public}` has shape {found:?}, expected {expected:?}");

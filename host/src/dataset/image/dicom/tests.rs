@@ -103,6 +103,14 @@ fn the_manifest_chooses_window_and_frame() {
 }
 
 #[test]
+fn images_of_any_name_are_known_by_their_content() {
+    let pixels = crate::dataset::decode_image(&fixture("mono1.dcm"), "scan.png").expect("decoded");
+    assert_eq!(pixels, decode(&fixture("mono1.dcm"), &DicomRule::default()).expect("decoded"));
+    let error = crate::dataset::decode_image(&fixture("no-window.dcm"), "scan.dcm").expect_err("refused").to_string();
+    assert!(error.starts_with("scan.dcm: has 12 bits a pixel and no window"), "{error}");
+}
+
+#[test]
 fn many_bits_without_a_window_are_refused() {
     let error = refusal(&fixture("no-window.dcm"), &DicomRule::default());
     assert_eq!(error, "has 12 bits a pixel and no window; name one with `window` in [dicom] of the manifest");

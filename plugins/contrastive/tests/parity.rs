@@ -1,0 +1,12 @@
+//! Each architecture against its reference, on the checkpoints that `tests/parity/<architecture>.py` wrote, and against
+//! checkpoints that are wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
+mod parity {
+    pub mod broken;
+    pub mod cases;
+    pub mod reference;
+    pub mod siglip;
+    pub mod training;
+}
