@@ -23,6 +23,8 @@ const PREFIX: std::ops::Range<usize> = 128..132;
 
 const PHOTOMETRIC_INTERPRETATION: Tag = Tag(0x0028, 0x0004);
 const NUMBER_OF_FRAMES: Tag = Tag(0x0028, 0x0008);
+const ROWS: Tag = Tag(0x0028, 0x0010);
+const COLUMNS: Tag = Tag(0x0028, 0x0011);
 const PIXEL_DATA: Tag = Tag(0x7fe0, 0x0010);
 const EXPLICIT_LITTLE: &str = "1.2.840.10008.1.2.1";
 const IMPLICIT_LITTLE: &str = "1.2.840.10008.1.2";
@@ -51,10 +53,10 @@ fn decode_frame(bytes: &[u8], rule: &DicomRule) -> Result<Pixels> {
             "transfer syntax {syntax} is not supported; convert the file to explicit little endian first"
         ));
     }
+    let (width, height) = (number(&object, COLUMNS)?, number(&object, ROWS)?);
+    check_size(width, height)?;
     let data = object.decode_pixel_data_frame(frame(&object, rule)?);
     let data = data.map_err(|e| format!("pixel data in transfer syntax {syntax} cannot be decoded: {}", chain(&e)))?;
-    let (width, height) = (data.columns(), data.rows());
-    check_size(width, height)?;
     let stored = Stored::of(&data)?;
     let interpretation = text(&object, PHOTOMETRIC_INTERPRETATION).unwrap_or_default();
     let rgb = match (interpretation.as_str(), data.samples_per_pixel()) {
@@ -161,6 +163,11 @@ fn name_of_syntax(object: &DefaultDicomObject) -> String {
         Some(syntax) => format!("{} ({uid})", syntax.name()),
         None => uid.to_string(),
     }
+}
+
+fn number(object: &DefaultDicomObject, tag: Tag) -> Result<u32> {
+    let number = object.get(tag).and_then(|element| element.to_int().ok());
+    number.ok_or_else(|| format!("has no number in element {tag}"))
 }
 
 fn text(object: &DefaultDicomObject, tag: Tag) -> Option<String> {
