@@ -13,6 +13,7 @@ import sentencepiece
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast, SiglipConfig, SiglipImageProcessor, SiglipModel
 from transformers.models.siglip.tokenization_siglip import SiglipTokenizer
@@ -85,7 +86,10 @@ def train_pieces(folder, byte_fallback):
         byte_fallback=byte_fallback, hard_vocab_limit=False, minloglevel=2, user_defined_symbols=["xray"],
     )
     (folder / "rules.tsv").unlink()
-    return model.getvalue()
+    # The trainer records where the rules lay; the golden must not.
+    proto = sentencepiece_model_pb2.ModelProto.FromString(model.getvalue())
+    proto.normalizer_spec.normalization_rule_tsv = "rules.tsv"
+    return proto.SerializeToString()
 
 
 def write_tokenizer(folder, case):
