@@ -10,7 +10,7 @@ use crate::{
     config::SearchPath,
     error::{COMPLETE, Error, Result},
     model::{Place, worker},
-    run::{Catalogs, INTERRUPTED, Settings},
+    run::{INTERRUPTED, Settings},
 };
 
 mod check;
@@ -163,10 +163,6 @@ fn catch_interrupts() -> Result<()> {
         eprintln!("interrupted: finishing the batch in flight; once more to stop at once");
     })
     .map_err(|e| Error::failed(format!("cannot catch Ctrl-C: {e}")))
-}
-
-fn catalogs(search: &SearchPath) -> Result<Catalogs> {
-    Catalogs::load(search)
 }
 
 /// `KEY=VALUE` flags as a pair.

@@ -1,9 +1,15 @@
 //! From typed requests to messages: the host's half of every op, whatever door the model stands behind.
 
+use abi_stable::{
+    erased_types::TD_Opaque,
+    sabi_types::RRef,
+    std_types::{RResult, RSlice, RStr},
+};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Error, ErrorKind, Events, Image, Inspection, Matrix, Result, Rows,
+    abi::{self, ModelBox, RawBlob, RawError, RawReply, RawSink, RawSink_TO},
     message::{Description, Generate, Inspect, Inspected, RowsHeader, Texts, Train, Trained, ZeroShot, op},
     tensor::{Array, Blob},
 };
@@ -13,6 +19,23 @@ pub trait Door {
     /// Performs one op; `events` receives what the plugin reports meanwhile.
     fn call(&mut self, op: &str, header: &str, blobs: &[Blob<'_>], events: &dyn Events)
     -> Result<(String, Vec<Array>)>;
+}
+
+/// A model behind the library boundary, in this process.
+impl Door for ModelBox {
+    fn call(
+        &mut self,
+        op: &str,
+        header: &str,
+        blobs: &[Blob<'_>],
+        events: &dyn Events,
+    ) -> Result<(String, Vec<Array>)> {
+        let blobs: Vec<RawBlob<'_>> = blobs.iter().map(Into::into).collect();
+        let receiver = Receiver(events);
+        let sink: RawSink_TO<'_, RRef<'_, ()>> = RawSink_TO::from_ptr(RRef::new(&receiver), TD_Opaque);
+        // The boundary's own method of the same name takes the receiver by shared reference.
+        abi::from_raw(ModelBox::call(&*self, op.into(), header.into(), blobs.as_slice().into(), &sink))
+    }
 }
 
 /// Capabilities and sizes of the model.
@@ -77,6 +100,16 @@ impl Events for NoEvents {
             crate::message::event::SAMPLE => Err(Error::unsupported("pulling samples outside of training")),
             _ => Ok(("null".into(), Vec::new())),
         }
+    }
+}
+
+/// Receives the events of a plugin through the boundary.
+struct Receiver<'a>(&'a dyn Events);
+
+impl RawSink for Receiver<'_> {
+    fn call(&self, op: RStr<'_>, header: RStr<'_>, blobs: RSlice<'_, RawBlob<'_>>) -> RResult<RawReply, RawError> {
+        let blobs: Vec<Blob<'_>> = blobs.iter().map(RawBlob::view).collect();
+        abi::to_raw(self.0.event(op.as_str(), header.as_str(), &blobs))
     }
 }
 

@@ -4,15 +4,11 @@
 
 use std::sync::Mutex;
 
-use abi_stable::{
-    erased_types::TD_Opaque,
-    sabi_types::RRef,
-    std_types::{RErr, ROk, RResult, RSlice, RStr},
-};
+use abi_stable::std_types::{RErr, ROk};
 use plugin_api::{
     Array, Blob, Capability, Classes, Data, Decoding, Description, Error, ErrorKind, Events, Generation, Image,
     Inspect, Inspection, Matrix, Model, Open, Request, Result, Rows, Sink, Train, Trained, TrainingSample,
-    abi::{self, ModelBox, RawBlob, RawError, RawReply, RawSink, RawSink_TO},
+    abi::{self, ModelBox},
     client::{self, Door, NoEvents},
     export,
     message::{Generate, PluginInfo, Progress, Pull, Texts, ZeroShot, event},
@@ -107,36 +103,9 @@ impl Model for Probe {
     }
 }
 
-/// A host in this process.
-struct Opened(ModelBox);
-
-impl Door for Opened {
-    fn call(
-        &mut self,
-        op: &str,
-        header: &str,
-        blobs: &[Blob<'_>],
-        events: &dyn Events,
-    ) -> Result<(String, Vec<Array>)> {
-        let blobs: Vec<RawBlob<'_>> = blobs.iter().map(Into::into).collect();
-        let receiver = Receiver(events);
-        let sink: RawSink_TO<'_, RRef<'_, ()>> = RawSink_TO::from_ptr(RRef::new(&receiver), TD_Opaque);
-        abi::from_raw(self.0.call(op.into(), header.into(), blobs.as_slice().into(), &sink))
-    }
-}
-
-struct Receiver<'a>(&'a dyn Events);
-
-impl RawSink for Receiver<'_> {
-    fn call(&self, op: RStr<'_>, header: RStr<'_>, blobs: RSlice<'_, RawBlob<'_>>) -> RResult<RawReply, RawError> {
-        let blobs: Vec<Blob<'_>> = blobs.iter().map(RawBlob::view).collect();
-        abi::to_raw(self.0.event(op.as_str(), header.as_str(), &blobs))
-    }
-}
-
-fn open(options: &str) -> Result<Opened> {
+fn open(options: &str) -> Result<ModelBox> {
     match export::open("probe".into(), format!("{{\"options\": {options}}}").as_str().into()) {
-        ROk(model) => Ok(Opened(model)),
+        ROk(model) => Ok(model),
         RErr(e) => Err(e.into()),
     }
 }
@@ -263,13 +232,6 @@ fn a_message_of_a_newer_contract_is_understood() {
     let newer = r#"{"capabilities": ["zero-shot", "levitate"], "parameters": 1, "colour": "blue"}"#;
     let description: Description = serde_json::from_str(newer).unwrap();
     assert_eq!(description.capabilities, [Capability::ZeroShot, Capability::Unknown]);
-    let RErr(error) = open("{}").unwrap().0.call(
-        "levitate".into(),
-        "{}".into(),
-        [][..].into(),
-        &RawSink_TO::from_ptr(RRef::new(&Receiver(&NoEvents)), TD_Opaque),
-    ) else {
-        panic!("an unknown op was performed")
-    };
-    assert_eq!(error.kind, ErrorKind::Unsupported as u32);
+    let error = Door::call(&mut open("{}").unwrap(), "levitate", "{}", &[], &NoEvents).unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unsupported);
 }

@@ -67,6 +67,19 @@ fn a_trained_head_is_a_file_that_evaluates_again_with_the_same_bytes() {
 }
 
 #[test]
+fn changed_training_pictures_are_not_mixed_into_an_old_probe() {
+    let bench = bench("linear-probe");
+    let manifest =
+        bench.read("data/dots.toml").replace("[splits.train]\n", "[splits.train]\nfiles = [\"train.csv\"]\n");
+    bench.write("data/dots.toml", manifest);
+    let table = bench.read("data/dots/table.csv");
+    bench.write("data/dots/train.csv", &table);
+    bench.medvlm(&["run", "suite.toml"]).well();
+    bench.write("data/dots/train.csv", table.replace(",ill,", ",well,"));
+    bench.medvlm(&["run", "suite.toml"]).refused(2, "changed: dataset.train_files");
+}
+
+#[test]
 fn an_adapter_of_other_classes_is_refused() {
     let bench = bench("linear-probe");
     bench.medvlm(&["run", "suite.toml"]).well();

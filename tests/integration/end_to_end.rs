@@ -86,7 +86,6 @@ fn a_second_run_predicts_nothing_and_changes_nothing() {
     let bench = bench();
     bench.medvlm(&["run", "suite.toml"]).well();
     let before = bench.files("runs/suite");
-    // A model that cannot even be opened shows that nothing was asked of it.
     let said = bench.medvlm(&["run", "suite.toml"]).well();
     assert!(said.err.contains("40 done") && !said.err.contains("on disk"), "{said:#?}");
     assert_eq!(bench.files("runs/suite"), before);

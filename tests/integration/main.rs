@@ -12,6 +12,8 @@ mod c_door;
 mod compare;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
+/// Diagnoses in which any number of labels applies.
+mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.
 mod plugin_abi;
 /// Crashes and interruptions at any time, and the same bytes after all.

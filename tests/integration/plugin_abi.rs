@@ -35,7 +35,8 @@ fn a_good_plugin_passes() {
 
 #[test]
 fn a_missing_library_is_named() {
-    check(|_, library| fs::remove_file(library).unwrap()).refused(1, "plugins/mock.so: No such file");
+    check(|_, library| fs::remove_file(library).unwrap())
+        .refused(3, "plugins/mock.so: no plugin library can be read there (No such file");
 }
 
 #[test]
@@ -100,6 +101,17 @@ fn a_library_that_is_no_plugin_is_told_apart() {
         assert!(built.success());
     });
     said.refused(3, "a library, but no medvlm plugin: it does not call `export_plugin!`");
+}
+
+#[test]
+fn a_library_that_hangs_while_it_is_mapped_does_not_hang_the_host() {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.path("plugins")).unwrap();
+    let source = bench.write("hang.c", "__attribute__((constructor)) static void hang(void) { for (;;) {} }\n");
+    let library = bench.path("plugins/hang.so");
+    assert!(Command::new("cc").args(["-shared", "-o"]).arg(&library).arg(source).status().unwrap().success());
+    let said = bench.medvlm(&["check", "plugins/hang.so", "--timeout", "0.5"]);
+    said.refused(3, "cannot be mapped (the worker did not answer within 0.5 s and was ended)");
 }
 
 #[test]

@@ -36,7 +36,12 @@ const SIDES: [(u32, u32); 3] = [(37, 37), (64, 21), (20, 50)];
 impl CheckArgs {
     /// Checks and says what was checked.
     pub fn run(self) -> Result<u8> {
-        let library = self.plugin.canonicalize().map_err(Error::io(&self.plugin))?;
+        let library = self.plugin.canonicalize().map_err(|e| {
+            Error::invalid(
+                &self.plugin,
+                format!("no plugin library can be read there ({e}): build it, or correct the path"),
+            )
+        })?;
         let mut catalog = Catalog::default();
         catalog.add(library)?;
         let settings = self.place.settings(SIDES.len())?;

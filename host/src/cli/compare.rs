@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{catalogs, key_value, list::print_table};
+use super::{key_value, list::print_table};
 use crate::{
     config::SearchPath,
     error::{COMPLETE, Error, Result},
-    run::compare::{Comparison, Correction, Difference, Interval, Options, Place, compare},
+    run::{
+        Catalogs,
+        compare::{Comparison, Correction, Difference, Interval, Options, Place, compare},
+    },
 };
 
 /// Arguments of `medvlm compare`.
@@ -64,7 +67,7 @@ impl CompareArgs {
             stratified: self.stratified,
             correction: self.correction,
         };
-        let comparison = compare(places, &self.roots, &options, &catalogs(search)?)?;
+        let comparison = compare(places, &self.roots, &options, &Catalogs::load(search)?)?;
         if self.json {
             let text = serde_json::to_string_pretty(&comparison).map_err(|e| Error::failed(e.to_string()))?;
             println!("{text}");

@@ -8,11 +8,12 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{catalogs, list};
+use super::list;
 use crate::{
     config::SearchPath,
     dataset::{Dataset, HubAccess, check, fetch, for_download},
     error::{COMPLETE, INVALID, Result},
+    run::Catalogs,
 };
 
 /// Time between two lines where there is no terminal.
@@ -73,7 +74,7 @@ impl DataArgs {
 }
 
 fn check_copy(search: &SearchPath, name: &str, root: Option<&Path>, json: bool) -> Result<u8> {
-    let catalogs = catalogs(search)?;
+    let catalogs = Catalogs::load(search)?;
     let dataset = Dataset::open(catalogs.datasets.get(name)?, root)?;
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let report = check(&dataset, &mut |done, total| {
@@ -98,7 +99,7 @@ fn check_copy(search: &SearchPath, name: &str, root: Option<&Path>, json: bool) 
 }
 
 fn fetch_copy(search: &SearchPath, name: &str, root: Option<&Path>, size: Option<u32>) -> Result<u8> {
-    let catalogs = catalogs(search)?;
+    let catalogs = Catalogs::load(search)?;
     let manifest = catalogs.datasets.get(name)?;
     let root = for_download(manifest, root)?;
     let mut shown = Transfer::new();

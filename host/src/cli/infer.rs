@@ -10,13 +10,17 @@ use plugin_api::{Array, Data, Decoding, Image, Inspect, Inspection, client};
 use safetensors::{Dtype, tensor::TensorView};
 use serde_json::{Value, json};
 
-use super::{ModelArgs, catalogs};
+use super::ModelArgs;
 use crate::{
     config::SearchPath,
     dataset::{Pixels, decode_image},
     error::{COMPLETE, Error, Result},
     model::weights,
-    run::{plan::ModelSource, predict},
+    run::{
+        Catalogs,
+        plan::{self, ModelSource},
+        predict,
+    },
 };
 
 /// Arguments of `medvlm infer`.
@@ -58,12 +62,12 @@ impl InferArgs {
         if self.images.is_empty() && self.texts.is_empty() && self.prompt.is_none() {
             return Err(Error::usage("nothing to infer: give --image with --text or --prompt"));
         }
-        let catalogs = catalogs(search)?;
+        let catalogs = Catalogs::load(search)?;
         let (row, plugin) = catalogs.models.find(&self.model)?;
         let checkpoint = weights::find(row, plugin, self.weights.as_deref())?;
         // The child goes first: a broken library must not take this process along.
         let settings = self.place.settings(1)?;
-        crate::run::plan::probe(plugin, &settings.place)?;
+        plan::probe(plugin, &settings.place)?;
         let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
         let pixels: Vec<Pixels> = self.images.iter().map(|path| read_image(path)).collect::<Result<_>>()?;
         let images: Vec<Image<'_>> =

@@ -3,7 +3,6 @@
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::catalogs;
 use crate::{
     config::SearchPath,
     error::{COMPLETE, Result},
@@ -37,7 +36,7 @@ impl ListArgs {
 
     /// Prints the list.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
-        let catalogs = catalogs(search)?;
+        let catalogs = Catalogs::load(search)?;
         let (columns, rows) = match self.kind {
             Kind::Models => (vec!["id", "architecture", "plugin", "weights", "title"], models(&catalogs)),
             Kind::Datasets => (vec!["id", "tasks", "splits", "access", "licence", "title"], datasets(&catalogs)),

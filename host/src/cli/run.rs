@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{ModelArgs, catalogs, catch_interrupts, key_value, progress::Progress};
+use super::{ModelArgs, catch_interrupts, key_value, progress::Progress};
 use crate::{
     config::{SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
@@ -90,7 +90,7 @@ impl RunArgs {
         suite.limit = self.limit.unwrap_or(suite.limit);
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
-        let plan = plan::plan(suite, &catalogs(search)?, settings, dir)?;
+        let plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir)?;
         record::write(&plan, self.redo)?;
 
         let progress = Progress::new(plan.cells.len());
@@ -113,7 +113,7 @@ impl ScoreArgs {
     /// Scores what is predicted, and reports.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         catch_interrupts()?;
-        let plan = recorded(&catalogs(search)?, self.run, &self.roots)?;
+        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
         score_cells(&plan, &Progress::new(plan.cells.len()))?;
         show(&plan, self.json)
     }
@@ -122,7 +122,7 @@ impl ScoreArgs {
 impl ReportArgs {
     /// Reports what is scored.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
-        let plan = recorded(&catalogs(search)?, self.run, &self.roots)?;
+        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
         show(&plan, self.json)
     }
 }

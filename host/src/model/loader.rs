@@ -3,14 +3,12 @@
 use std::{fs, path::Path};
 
 use abi_stable::{
-    erased_types::TD_Opaque,
     library::{LibraryError, lib_header_from_path},
-    sabi_types::RRef,
-    std_types::{RErr, ROk, RResult, RSlice, RStr},
+    std_types::{RErr, ROk},
 };
 use plugin_api::{
-    Array, Blob, Error, Events, Open, PluginInfo, Result,
-    abi::{self, ABI_VERSION, ModelBox, PluginRef, RawBlob, RawError, RawReply, RawSink, RawSink_TO},
+    Error, Open, PluginInfo, Result,
+    abi::{ABI_VERSION, PluginRef},
     client::Door,
 };
 
@@ -103,36 +101,10 @@ pub fn open(library: &Path, architecture: &str, open: &Open) -> Result<Box<dyn D
     let config = serde_json::to_string(open)?;
     match plugin {
         Plugin::Rust(plugin) => match plugin.open()(architecture.into(), config.as_str().into()) {
-            ROk(model) => Ok(Box::new(RustModel(model))),
+            ROk(model) => Ok(Box::new(model)),
             RErr(e) => Err(e.into()),
         },
         Plugin::C(plugin) => Ok(Box::new(plugin.open(architecture, &config)?)),
-    }
-}
-
-struct RustModel(ModelBox);
-
-impl Door for RustModel {
-    fn call(
-        &mut self,
-        op: &str,
-        header: &str,
-        blobs: &[Blob<'_>],
-        events: &dyn Events,
-    ) -> Result<(String, Vec<Array>)> {
-        let blobs: Vec<RawBlob<'_>> = blobs.iter().map(Into::into).collect();
-        let receiver = Receiver(events);
-        let sink: RawSink_TO<'_, RRef<'_, ()>> = RawSink_TO::from_ptr(RRef::new(&receiver), TD_Opaque);
-        abi::from_raw(self.0.call(op.into(), header.into(), blobs.as_slice().into(), &sink))
-    }
-}
-
-struct Receiver<'a>(&'a dyn Events);
-
-impl RawSink for Receiver<'_> {
-    fn call(&self, op: RStr<'_>, header: RStr<'_>, blobs: RSlice<'_, RawBlob<'_>>) -> RResult<RawReply, RawError> {
-        let blobs: Vec<Blob<'_>> = blobs.iter().map(RawBlob::view).collect();
-        abi::to_raw(self.0.event(op.as_str(), header.as_str(), &blobs))
     }
 }
 

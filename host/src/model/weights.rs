@@ -33,13 +33,13 @@ pub fn find(row: &Row, plugin: &PluginFile, given: Option<&Path>) -> Result<Opti
     ))
 }
 
-/// Digest of a checkpoint: names and contents of all its files, in the order of the names.
+/// Digest of a checkpoint: names and contents of all its files but the model card, in the order of the names.
 pub fn digest(dir: &Path) -> Result<String> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir)
         .map_err(Error::io(dir))?
         .flatten()
         .map(|entry| entry.path())
-        .filter(|p| p.is_file())
+        .filter(|p| p.is_file() && p.extension().is_none_or(|e| e != "md"))
         .collect();
     paths.sort();
     let mut all = blake3::Hasher::new();

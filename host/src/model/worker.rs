@@ -40,7 +40,7 @@ pub struct Settings {
     pub timeout: Duration,
 }
 
-/// Time that a plugin may take to be mapped and described.
+/// Longest time that a plugin may take to be mapped and described.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Shared memory at the start; it grows with the largest batch.
@@ -61,13 +61,16 @@ pub struct Worker {
 /// process that maps it.
 pub fn probe(plugin: &PluginFile, settings: &Settings) -> Result<PluginInfo> {
     loader::check_file(plugin)?;
-    let settings = Settings { program: settings.program.clone(), timeout: PROBE_TIMEOUT };
-    let mut arguments = vec![plugin.library.as_os_str().to_owned()];
-    arguments.insert(0, "worker".into());
-    let (_worker, info) = Worker::spawn(&arguments, &settings).map_err(|e| match e.detail.as_str() {
-        DEAD => Error::config(format!("cannot be mapped ({}): the file is truncated or corrupt", e.message)),
-        _ => e,
-    })?;
+    let settings = Settings { program: settings.program.clone(), timeout: settings.timeout.min(PROBE_TIMEOUT) };
+    let arguments = ["worker".into(), plugin.library.as_os_str().to_owned()];
+    let (_worker, info) =
+        Worker::spawn(&arguments, &settings, Some(settings.timeout)).map_err(|e| match e.detail.as_str() {
+            DEAD => Error::config(format!(
+                "cannot be mapped ({}): the file is truncated or corrupt, or breaks down at once",
+                e.message
+            )),
+            _ => e,
+        })?;
     serde_json::from_str(&info).map_err(|e| Error::config(format!("the plugin describes itself in broken JSON: {e}")))
 }
 
@@ -76,10 +79,16 @@ impl Worker {
     pub fn start(library: &Path, architecture: &str, open: &Open, settings: &Settings) -> Result<Self> {
         let config = serde_json::to_string(open)?;
         let arguments = ["worker".into(), library.into(), architecture.into(), config.into()];
-        Ok(Self::spawn(&arguments, settings)?.0)
+        // Opening may read many gigabytes of weights; only a call is expected to answer in time.
+        Ok(Self::spawn(&arguments, settings, None)?.0)
     }
 
-    fn spawn(arguments: &[std::ffi::OsString], settings: &Settings) -> Result<(Self, String)> {
+    /// `patience` is the longest time until the worker says that it is ready.
+    fn spawn(
+        arguments: &[std::ffi::OsString],
+        settings: &Settings,
+        patience: Option<Duration>,
+    ) -> Result<(Self, String)> {
         let (socket, theirs) = UnixStream::pair()?;
         let shared = Writer::new(SHARED_BYTES)?;
         let child = Command::new(&settings.program)
@@ -90,8 +99,7 @@ impl Worker {
             .process_group(0)
             .spawn()
             .map_err(|e| Error::config(format!("cannot start a worker ({}): {e}", settings.program.display())))?;
-        // Opening may read many gigabytes of weights; only a call is expected to answer in time.
-        socket.set_read_timeout(None)?;
+        socket.set_read_timeout(patience)?;
         let mut worker = Self { child, socket, shared, timeout: settings.timeout };
         let hello = Frame::read(&mut worker.socket).map_err(|e| worker.gone(&e))?;
         if hello.kind == Kind::Error {

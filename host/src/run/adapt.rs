@@ -12,7 +12,7 @@ use crate::{
     error::{Error, Result},
     ids::{Usage, digest},
     model::Model,
-    run::{Cell, Observer, Settings, check_interrupt},
+    run::{Cell, Observer, Settings, check_interrupt, predict},
     stats,
 };
 
@@ -54,7 +54,7 @@ pub fn adapter(
         ("train_samples".to_string(), json!(train_labels.len())),
         ("validation_samples".to_string(), json!(validation_labels.len())),
     ]);
-    let multi_label = train_labels.iter().any(|labels| labels.len() != 1);
+    let multi_label = cell.manifest.multi_label();
     let adapter = match cell.id.usage {
         Usage::ClipAdapter => {
             let (embeddings, scale) = class_embeddings(cell, dataset, model)?;
@@ -74,9 +74,9 @@ pub fn adapter(
     let config =
         Config { usage: cell.id.usage, classes, feature_dim: columns, multi_label, seed: cell.id.seed, training };
     // A crash while saving must not leave half an adapter where a whole one is expected.
-    let fresh = tempfile::tempdir_in(cell.dir(run_dir)).map_err(Error::io(run_dir))?;
-    adapter.save(&config, fresh.path())?;
-    std::fs::rename(fresh.keep(), &dir).map_err(Error::io(&dir))?;
+    let fresh = dir.with_extension("part");
+    adapter.save(&config, &fresh)?;
+    std::fs::rename(&fresh, &dir).map_err(Error::io(&dir))?;
     Ok(adapter)
 }
 
@@ -146,10 +146,7 @@ fn load(cell: &Cell, dir: &Path) -> Result<Adapter> {
 
 /// Training and validation samples. A dataset without a validation split lends some of its training patients.
 fn splits(cell: &Cell, dataset: &Dataset) -> Result<(Vec<Sample>, Vec<Sample>)> {
-    let split = |name: &str| dataset.samples(name, cell.id.task);
-    if !cell.manifest.splits.contains_key("train") {
-        return Err(Error::usage(format!("{}: dataset `{}` has no split `train` to fit on", cell.id, cell.id.dataset)));
-    }
+    let split = |name: &str| predict::known(dataset.samples(name, cell.id.task)?);
     let train = split("train")?;
     if cell.manifest.splits.contains_key("validation") {
         return Ok((train, split("validation")?));

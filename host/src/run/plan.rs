@@ -91,6 +91,9 @@ impl Cell {
 pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf) -> Result<Plan> {
     let mut probes = Probes { settings: &settings, infos: BTreeMap::new(), digests: BTreeMap::new() };
     let sides = Side::all(&suite, catalogs)?;
+    let adapts = suite.usages.iter().any(|usage| *usage != Usage::ZeroShot);
+    let training: Vec<BTreeMap<String, String>> =
+        sides.iter().map(|side| if adapts { side.training() } else { Ok(BTreeMap::new()) }).collect::<Result<_>>()?;
     let mut cells = Vec::new();
     for model in &suite.models {
         let (row, plugin) = catalogs.models.find(model)?;
@@ -108,12 +111,19 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
             digests.insert("adapter".into(), probes.digest(dir, weights::digest)?);
         }
         let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
-        for side in &sides {
+        for (side, training) in sides.iter().zip(&training) {
             for usage in &suite.usages {
                 check_usage(model, &architecture.capabilities, side.task, *usage)?;
+                if *usage == Usage::ClipAdapter && side.manifest.multi_label() {
+                    let dataset = &side.manifest.id;
+                    return Err(Error::usage(format!("`{usage}` has one class a sample, `{dataset}` has any number")));
+                }
                 for seed in &suite.seeds {
                     let mut cell = side.cell(model, *usage, *seed);
                     cell.fingerprint.extend(digests.clone());
+                    if *usage != Usage::ZeroShot {
+                        cell.fingerprint.extend(training.clone());
+                    }
                     cell.model = Some(source.clone());
                     cells.push(cell);
                 }
@@ -223,6 +233,19 @@ impl Side {
             }
         }
         Ok(Self { manifest: manifest.clone(), evaluation: evaluation.clone(), task, scorers, digests })
+    }
+
+    /// Digests of the splits that an adapter is fitted on.
+    fn training(&self) -> Result<BTreeMap<String, String>> {
+        let dataset = Dataset::open(&self.manifest, self.evaluation.root.as_deref())?;
+        if !self.manifest.splits.contains_key("train") {
+            return Err(Error::usage(format!(
+                "dataset `{}` has no split `train` to fit an adapter on",
+                self.manifest.id
+            )));
+        }
+        let splits = ["train", "validation"].into_iter().filter(|split| self.manifest.splits.contains_key(*split));
+        splits.map(|split| Ok((format!("dataset.{split}_files"), dataset.fingerprint(split)?))).collect()
     }
 
     fn cell(&self, model: &str, usage: Usage, seed: u64) -> Cell {

@@ -62,7 +62,7 @@ pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, obs
 
 /// The samples of a cell, in order, cut to the suite's limit, with questions in the suite's form.
 pub fn samples(cell: &Cell, dataset: &Dataset, limit: u32) -> Result<Vec<Sample>> {
-    let mut samples = dataset.samples(&cell.id.split, cell.id.task)?;
+    let mut samples = known(dataset.samples(&cell.id.split, cell.id.task)?)?;
     if limit > 0 {
         samples.truncate(limit as usize);
     }
@@ -72,6 +72,19 @@ pub fn samples(cell: &Cell, dataset: &Dataset, limit: u32) -> Result<Vec<Sample>
         }
     }
     Ok(samples)
+}
+
+/// Samples of which every label is known: neither a scorer nor a probe could tell an unknown label from a negative one.
+pub fn known(samples: Vec<Sample>) -> Result<Vec<Sample>> {
+    match samples.iter().find(|sample| !sample.unknown.is_empty()) {
+        Some(sample) => Err(Error::usage(format!(
+            "sample `{}` leaves the truth of {} classes open, which this version cannot leave out of scores: choose a split \
+             that takes uncertain labels as zeros or ones",
+            sample.id,
+            sample.unknown.len()
+        ))),
+        None => Ok(samples),
+    }
 }
 
 /// Opens a model as the settings say.

@@ -161,7 +161,7 @@ fn pictures(
     classes: &[String],
     metrics: &score::Metrics,
 ) -> (Vec<Curve>, Option<Calibration>) {
-    if cell.id.task != Task::Diagnosis {
+    if cell.id.task != Task::Diagnosis || cell.manifest.multi_label() {
         return (Vec::new(), None);
     }
     let (mut positive, mut ill, mut confidences, mut correct) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -207,8 +207,13 @@ fn sample_report(
     thumbnail: Option<Vec<u8>>,
 ) -> SampleReport {
     let name = |class: usize| classes.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let probabilities = softmax(&prediction.logits);
-    let best = first_maximum(&probabilities);
+    let multi_label = cell.manifest.multi_label();
+    let probabilities = if multi_label { logistic(&prediction.logits) } else { softmax(&prediction.logits) };
+    let predicted: Vec<usize> = if multi_label {
+        (0..probabilities.len()).filter(|class| probabilities[*class] >= 0.5).collect()
+    } else {
+        first_maximum(&probabilities).into_iter().map(|(class, _)| class).collect()
+    };
     let values: Vec<(String, Option<f64>)> = cell
         .scorers
         .iter()
@@ -218,8 +223,8 @@ fn sample_report(
     let (target, correct) = match &sample.target {
         Target::Labels(labels) => {
             let names: Vec<String> = labels.iter().map(|l| name(*l as usize)).collect();
-            let right = best.map(|(class, _)| labels.contains(&(class as u32)));
-            (names.join(", "), right)
+            let right = predicted.iter().map(|class| *class as u32).eq(labels.iter().copied());
+            (names.join(", "), (!prediction.failed()).then_some(right))
         }
         Target::Answers(answers) => {
             let right = values.iter().find_map(|(_, value)| *value).map(|value| value >= 0.5);
@@ -233,7 +238,10 @@ fn sample_report(
         thumbnail,
         question: sample.question.clone(),
         target,
-        prediction: prediction.text.clone().or_else(|| best.map(|(class, _)| name(class))).unwrap_or_default(),
+        prediction: prediction
+            .text
+            .clone()
+            .unwrap_or_else(|| predicted.into_iter().map(name).collect::<Vec<_>>().join(", ")),
         probabilities,
         correct,
         error: prediction.error.clone(),
@@ -264,6 +272,11 @@ fn provenance(plan: &Plan) -> Vec<(String, String)> {
 /// The class with the highest probability, the first of equals; none without probabilities.
 fn first_maximum(probabilities: &[f64]) -> Option<(usize, f64)> {
     probabilities.iter().copied().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
+/// Probability of each label of its own.
+fn logistic(logits: &[f32]) -> Vec<f64> {
+    logits.iter().map(|l| 1.0 / (1.0 + (-f64::from(*l)).exp())).collect()
 }
 
 /// Probabilities of logits; empty for no logits.

@@ -89,7 +89,9 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let predictions = prediction::read(&dir.join(predict::FILE))?;
     let paired = pair(&dir, &samples, &predictions)?;
     let classes: Vec<&str> = cell.manifest.classes.iter().map(|c| c.name.as_str()).collect();
-    let units: Vec<scorer::Sample> = paired.iter().map(|(s, p)| unit(s, p, &classes)).collect::<Result<_>>()?;
+    let multi_label = cell.manifest.multi_label();
+    let units: Vec<scorer::Sample> =
+        paired.iter().map(|(s, p)| unit(s, p, &classes, multi_label)).collect::<Result<_>>()?;
     let clusters: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
 
     let clusters = stats::Clusters::new(&clusters);
@@ -210,7 +212,7 @@ fn group_values<'a>(paired: &[(&'a Sample, &Prediction)], column: &str) -> Vec<O
 }
 
 /// What a scorer is given of a sample and its prediction.
-fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str]) -> Result<scorer::Sample> {
+fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str], multi_label: bool) -> Result<scorer::Sample> {
     let (labels, references) = match &sample.target {
         Target::Labels(labels) => {
             let names = labels.iter().map(|l| classes.get(*l as usize).unwrap_or(&"").to_string()).collect();
@@ -222,6 +224,7 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str]) -> Result<sc
     meta.insert("question".into(), sample.question.clone().into());
     meta.insert("closed".into(), sample.closed.into());
     meta.insert("options".into(), sample.options.clone().into());
+    meta.insert("multi_label".into(), multi_label.then_some(true).into());
     meta.insert("groups".into(), serde_json::to_value(&sample.groups).map_err(|e| Error::failed(e.to_string()))?);
     meta.retain(|_, value| !value.is_null());
     Ok(scorer::Sample {
