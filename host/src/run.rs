@@ -17,7 +17,10 @@ use crate::{
 
 mod adapt;
 pub mod compare;
+mod embedder;
+pub mod granted;
 pub mod plan;
+pub mod policy;
 pub mod predict;
 pub mod record;
 pub mod report;
@@ -25,6 +28,8 @@ pub mod score;
 mod scored;
 pub mod subgroups;
 
+pub use embedder::{EmbedRecord, EmbedSource};
+pub use granted::{Asking, Granted};
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;
 

@@ -49,6 +49,12 @@ impl MetadataBuilder {
         self
     }
 
+    /// Capabilities that the scorer imports: `judge`, `embed`.
+    pub fn needs<'a>(mut self, capabilities: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.needs.extend(capabilities.into_iter().map(str::to_string));
+        self
+    }
+
     /// JSON schema of the configuration; without it the scorer takes none.
     pub fn config_schema(mut self, schema: &str) -> Self {
         self.0.config_schema = schema.into();
