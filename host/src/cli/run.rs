@@ -157,7 +157,7 @@ impl ReportArgs {
 impl AskingArgs {
     /// What the plan grants, after the data-use policy had its say.
     fn granted(self, plan: &Plan, progress: &Arc<Progress>) -> Result<Granted> {
-        if let Some(money) = self.max_cost.filter(|money| !(*money >= 0.0)) {
+        if let Some(money) = self.max_cost.filter(|money| !money.is_finite() || *money < 0.0) {
             return Err(Error::usage(format!("--max-cost {money} is no amount of money")));
         }
         if !self.offline {

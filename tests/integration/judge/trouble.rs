@@ -71,10 +71,12 @@ fn money_is_limited_where_prices_are_known() {
     let arguments = ["run", "suite.toml", "--max-cost", "0.001"];
     medvlm(&bench, &arguments).refused(2, "--max-cost needs to know what `gpt-test` charges: add price = { input = …");
     assert_eq!(server.count(), 0);
-    // Ten tokens of the prompt and five of the answer cost 0.02; what a request may cost at most is far more.
-    suite(&bench, &format!("{}price = {{ input = 1000.0, output = 2000.0 }}\n", judge(&server)));
-    medvlm(&bench, &["run", "suite.toml", "--max-cost", "4.1"]).refused(1, "the budget is used up");
-    assert!((1..OPEN).contains(&server.count()), "{} requests", server.count());
+    // A request costs 1.024 at most, for 512 tokens, and turns out to cost 0.01, for five: after eight there is too little.
+    suite(&bench, &format!("{}price = {{ input = 0.0, output = 2000.0 }}\n", judge(&server)));
+    medvlm(&bench, &["run", "suite.toml", "--max-cost", "1.0"]).refused(1, "the budget is used up");
+    assert_eq!(server.count(), 0);
+    medvlm(&bench, &["score", "runs/suite", "--max-cost", "1.1"]).refused(1, "8 requests sent to judges, 0.0800 spent");
+    assert_eq!(server.count(), 8);
     suite(&bench, "");
     bench.write("suite.toml", bench.read("suite.toml").replace("gpt-judge", "exact-match"));
     medvlm(&bench, &["run", "suite.toml", "--max-requests", "9", "--out", "other"]).refused(2, "grants no [judge]");
