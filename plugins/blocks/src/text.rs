@@ -3,5 +3,5 @@
 mod bert;
 mod clip_text;
 
-pub use bert::{Bert, BertConfig};
+pub use bert::{Bert, BertConfig, Context, Crossing};
 pub use clip_text::{ClipText, ClipTextConfig, Pool};
