@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod check;
+mod compare;
 mod data;
 mod doctor;
 mod infer;
@@ -57,6 +58,8 @@ enum Verb {
     Score(run::ScoreArgs),
     /// Write a run directory's report again
     Report(run::ReportArgs),
+    /// Say whether two cells differ, sample by sample on the same samples
+    Compare(compare::CompareArgs),
     /// List models, datasets, scorers or plugins
     List(list::ListArgs),
     /// Ask one model about given images, ad hoc
@@ -109,6 +112,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => args.run(&search),
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
+        Verb::Compare(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),
         Verb::Check(args) => args.run(),

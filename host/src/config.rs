@@ -34,6 +34,9 @@ pub struct Suite {
     /// Scorers by name; empty for each dataset's own.
     #[serde(default)]
     pub scorers: Vec<String>,
+    /// Configuration of scorers, by name; see each scorer's schema.
+    #[serde(default)]
+    pub options: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
     /// Datasets with split and task.
     #[serde(rename = "dataset")]
     pub datasets: Vec<Evaluation>,
@@ -63,6 +66,9 @@ pub struct Evaluation {
     /// Variant of the class prompts; the published ones when absent.
     #[serde(default)]
     pub prompts: Option<String>,
+    /// Form of the questions, by its name in the manifest; the raw question when absent.
+    #[serde(default)]
+    pub template: Option<String>,
     /// Directory of the copy.
     #[serde(default)]
     pub root: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Models: the rows that plugins bring, and a safe handle to an opened one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use plugin_api::{
     Description, Error as PluginError, ErrorKind, Events, Open,
@@ -45,7 +45,7 @@ impl Model {
     pub fn open(plugin: &PluginFile, architecture: &str, open: Open, place: Place) -> Result<Self> {
         let library = plugin.library.clone();
         let mut door = open_door(&library, architecture, &open, &place)
-            .map_err(|e| Error::invalid(open.weights.as_ref().unwrap_or(&library), e.message))?;
+            .map_err(|e| cannot_open(open.weights.as_ref().unwrap_or(&library), &e.message))?;
         let description = client::describe(door.as_mut()).map_err(|e| Error::invalid(&library, e.message))?;
         Ok(Self { library, architecture: architecture.into(), open, place, door, description, dead: false })
     }
@@ -88,8 +88,14 @@ impl Door for Model {
     }
 }
 
+/// A plugin names the file of the checkpoint that is wrong, often below the path that the host knows.
+fn cannot_open(path: &Path, message: &str) -> Error {
+    let named = message.strip_prefix(&format!("{}: ", path.display()));
+    Error::invalid(path, named.unwrap_or(message))
+}
+
 fn open_door(
-    library: &std::path::Path,
+    library: &Path,
     architecture: &str,
     open: &Open,
     place: &Place,

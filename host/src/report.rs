@@ -13,6 +13,7 @@ mod latex;
 mod numbers;
 mod results;
 mod samples;
+mod subgroups;
 mod summary;
 mod table;
 mod thumbnail;
@@ -55,6 +56,10 @@ pub struct CellReport {
     pub classes: Vec<String>,
     /// What the scorers aggregated.
     pub metrics: Vec<MetricReport>,
+    /// The same metrics on groups of the samples.
+    pub subgroups: Vec<SubgroupReport>,
+    /// How far apart these groups are.
+    pub gaps: Vec<GapReport>,
     /// Receiver operating characteristics (`diagnosis`); several for one curve against the rest for each class.
     pub roc: Vec<Curve>,
     /// Reliability of the probabilities, where the model gives any.
@@ -96,6 +101,50 @@ pub struct MetricReport {
     pub higher_is_better: bool,
     /// First and last line of the scorer's sample scores in the cell's `scores.jsonl`, counted from 1.
     pub lines: Option<(usize, usize)>,
+}
+
+/// One metric of one group of samples.
+#[derive(Debug, Clone)]
+pub struct SubgroupReport {
+    /// Id of the scorer.
+    pub scorer: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// The group column, such as `sex`.
+    pub column: String,
+    /// Its value.
+    pub group: String,
+    /// Samples of the group.
+    pub samples: usize,
+    /// Patients of the group: the units that the interval resamples.
+    pub patients: usize,
+    /// Whether these are too few for numbers.
+    pub too_small: bool,
+    /// The value; `None` where undefined or too small.
+    pub value: Option<f64>,
+    /// Lower end of the interval.
+    pub low: Option<f64>,
+    /// Upper end of the interval.
+    pub high: Option<f64>,
+}
+
+/// The distance between the groups of a column in one metric.
+#[derive(Debug, Clone)]
+pub struct GapReport {
+    /// Id of the scorer.
+    pub scorer: String,
+    /// Name of the metric.
+    pub metric: String,
+    /// The group column.
+    pub column: String,
+    /// Group with the worst value.
+    pub worst: String,
+    /// Group with the best value.
+    pub best: String,
+    /// Distance between the two.
+    pub gap: f64,
+    /// Equity-scaled value, for an AUROC.
+    pub equity_scaled: Option<f64>,
 }
 
 /// A curve in the unit square.

@@ -1,6 +1,7 @@
 //! The pipeline: every arrow of the flow is a file here, and ends in a file that the next one starts from.
 
 use std::{
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -15,11 +16,14 @@ use crate::{
 };
 
 mod adapt;
+pub mod compare;
 pub mod plan;
 pub mod predict;
 pub mod record;
 pub mod report;
 pub mod score;
+mod scored;
+pub mod subgroups;
 
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;
@@ -93,7 +97,9 @@ fn write_atomically(path: &std::path::Path, bytes: &[u8]) -> Result<()> {
     }
     let dir = path.parent().unwrap_or(std::path::Path::new("."));
     std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let mut file = tempfile::NamedTempFile::new_in(dir).map_err(Error::io(dir))?;
+    // As readable as any other file of the user: a run directory is often shared.
+    let mode = std::fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(Error::io(dir))?;
     std::io::Write::write_all(&mut file, bytes).map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::Io { path: path.into(), source: e.error })?;
     Ok(())

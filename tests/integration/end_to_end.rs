@@ -30,6 +30,21 @@ fn a_suite_ends_in_predictions_scores_metrics_and_a_report() {
     assert!(bench.read("runs/suite/report.html").contains("</html>"));
 }
 
+#[test]
+fn the_run_record_names_versions_and_digests_of_every_part() {
+    let bench = bench();
+    bench.medvlm(&["run", "suite.toml"]).well();
+    let record: Value = serde_json::from_str(&bench.read("runs/suite/run.json")).unwrap();
+    assert_eq!(record["plugin_abi"], "1.0.0");
+    let cell = &record["cells"]["mock@dots.test.diagnosis.zero-shot.s0"];
+    let parts = ["model.library", "model.row", "dataset.manifest", "dataset.files", "dataset.prompts"];
+    let digests =
+        parts.map(|part| &cell[part]).into_iter().chain(["accuracy", "auroc"].map(|id| &record["scorers"][id]));
+    for digest in digests {
+        assert!(digest.as_str().is_some_and(|d| d.len() == 32), "{record}");
+    }
+}
+
 /// Accuracy and AUROC recomputed here from the predictions and the table, without any of the host's code.
 #[test]
 fn the_metrics_are_those_of_the_predictions() {
@@ -118,6 +133,38 @@ fn questions_are_answered_and_scored() {
     assert!(indices.is_sorted() && indices.len() == 40, "the mock answers in reverse order: {indices:?}");
 }
 
+/// The mock takes a question that begins with a verb for a closed one, which the template hides from it.
+#[test]
+fn a_suite_chooses_the_form_of_the_questions() {
+    let bench = bench();
+    let suite = "models = ['mock']\n[[dataset]]\nid = 'dots'\ntask = 'vqa'\ntemplate = ";
+    bench.write("suite.toml", format!("{suite}'yes-no'\n"));
+    bench.medvlm(&["run", "suite.toml"]).well();
+    let predictions = bench.read("runs/suite/mock@dots.test.vqa.zero-shot.s0/predictions.jsonl");
+    assert!(predictions.lines().all(|line| line.contains("\"text\":\"finding ")), "{predictions}");
+    bench.write("suite.toml", format!("{suite}'yes-know'\n"));
+    let said = bench.medvlm(&["run", "suite.toml", "--out", "other"]);
+    said.refused(2, "dataset `dots` has no template `yes-know`; did you mean `yes-no`?");
+}
+
+#[test]
+fn a_suite_configures_its_scorers() {
+    let bench = bench();
+    let suite =
+        |options: &str| format!("models = ['mock']\nscorers = ['calibration']\n{options}\n[[dataset]]\nid = 'dots'\n");
+    let ece = |options: &str| {
+        bench.write("suite.toml", suite(options));
+        bench.medvlm(&["run", "suite.toml"]).well();
+        let metrics: Value = serde_json::from_str(&bench.read(&format!("{CELL}/metrics.json"))).unwrap();
+        metrics["scorers"][0]["metrics"][0]["value"].as_f64().unwrap()
+    };
+    assert_ne!(ece("[options.calibration]\nbins = 2"), ece("[options.calibration]\nbins = 40"));
+    bench.write("suite.toml", suite("[options.calibration]\nbinz = 2"));
+    bench.medvlm(&["run", "suite.toml"]).refused(2, "binz");
+    bench.write("suite.toml", suite("[options.calibratio]\nbins = 2"));
+    bench.medvlm(&["run", "suite.toml"]).refused(2, "no scorer of the suite; did you mean `calibration`?");
+}
+
 #[test]
 fn every_number_of_the_results_names_cell_scorer_version_and_lines() {
     let bench = bench();
@@ -138,6 +185,10 @@ fn a_changed_dataset_or_model_is_not_mixed_into_an_old_run() {
     bench.mock(&[("mock", "")]);
     bench.dots(41);
     bench.medvlm(&["run", "suite.toml"]).refused(2, "changed: dataset.files");
+    bench.medvlm(&["run", "suite.toml", "--redo"]).well();
+    assert_eq!(bench.read(&format!("{CELL}/predictions.jsonl")).lines().count(), 41);
+    let aside = fs::read_dir(bench.path("runs/suite/stale")).unwrap().flatten().next().unwrap().path();
+    assert_eq!(fs::read_to_string(aside.join("predictions.jsonl")).unwrap().lines().count(), 40, "nothing is lost");
 }
 
 #[test]

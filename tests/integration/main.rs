@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+/// Heads on frozen features: trained once, kept as files, evaluated again.
+mod adapt;
 /// Files that are broken in every way that users meet.
 mod bad_input;
 /// Plugins in C and C++, good and bad.
 mod c_door;
+/// `medvlm compare`, and the subgroups of a cell.
+mod compare;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
 /// Libraries that are no plugins, and plugins that misbehave.

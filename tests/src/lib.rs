@@ -80,14 +80,15 @@ impl Bench {
     /// A dataset `dots` of `count` pictures with a diagnosis, a question each, and two pictures a patient. The red
     /// value of every pixel of picture `i` is `i`.
     pub fn dots(&self, count: u32) {
-        let mut table = String::from("file,label,patient,question,answer\n");
+        let mut table = String::from("file,label,patient,part,question,answer\n");
         for i in 0..count {
             let picture = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([i as u8, (x * 20) as u8, (y * 30) as u8]));
             let file = self.path(&format!("data/dots/{i}.png"));
             fs::create_dir_all(file.parent().expect("a parent")).expect("a directory");
             picture.save(&file).expect("a picture");
             let (label, answer) = if i % 3 == 0 { ("ill", "yes") } else { ("well", "no") };
-            table.push_str(&format!("{i}.png,{label},p{},Is picture {i} of an ill patient?,{answer}\n", i / 2));
+            let part = if i % 8 < 4 { "a" } else { "b" };
+            table.push_str(&format!("{i}.png,{label},p{},{part},Is picture {i} of an ill patient?,{answer}\n", i / 2));
         }
         self.write("data/dots/table.csv", table);
         self.write("data/dots.toml", DOTS);
@@ -196,6 +197,15 @@ prompts.published = ["an ill patient"]
 question = "question"
 answer = "answer"
 closed = true
+
+[templates]
+yes-no = "Answer with yes or no. {{ question }}"
+
+[splits.train]
+where = [{ column = "part", equals = "a" }]
+
+[splits.validation]
+where = [{ column = "part", equals = "b" }]
 
 [splits.test]
 

@@ -67,8 +67,8 @@ pub fn build(workspace: &Workspace, options: Options) -> Result<PathBuf> {
     } else {
         artifacts(&mut workspace.cargo(AS_FOR_TESTS))?
     };
-    let components =
-        artifacts(packages(&mut workspace.cargo(["build", "--profile", "scorer", "--target", WASM]), &scorers))?;
+    let mut guests = workspace.cargo(["build", "--profile", "scorer", "--target", WASM]);
+    let components = artifacts(packages(guests.env("CARGO_ENCODED_RUSTFLAGS", portable_paths(workspace)), &scorers))?;
 
     let layout = Layout { workspace, dist: workspace.root.join("dist") };
     layout.host(&native)?;
@@ -95,6 +95,16 @@ fn ensure_wasm_target(workspace: &Workspace) -> Result<()> {
     println!("the Rust target {WASM} is missing; adding it through rustup");
     run_command(Command::new("rustup").current_dir(&workspace.root).args(["target", "add", WASM]))
         .with_context(|| format!("scorers need the Rust target {WASM}; `rustup target add {WASM}` adds it"))
+}
+
+/// Flags that keep the folders of this machine out of a component: panics name their source file, and the same source
+/// shall make the same bytes everywhere.
+fn portable_paths(workspace: &Workspace) -> String {
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| env::var_os("HOME").map(|home| Path::new(&home).join(".cargo"))).unwrap_or_default();
+    [(home.as_path(), "cargo"), (workspace.root.as_path(), "medvlm")]
+        .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
+        .join("\u{1f}")
 }
 
 fn packages<'a>(build: &'a mut Command, parts: &[&Part]) -> &'a mut Command {

@@ -17,6 +17,8 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<u8> {
     ensure!(arguments.is_empty(), "demo takes no arguments");
     let dist = build(workspace, Options::default())?;
     let mut host = Command::new(dist.join("medvlm"));
-    let status = host.current_dir(&workspace.root).args(["run", SUITE]).status().context("cannot run dist/medvlm")?;
+    // After a change of code or data, the demo shows what is there now.
+    let status =
+        host.current_dir(&workspace.root).args(["run", SUITE, "--redo"]).status().context("cannot run dist/medvlm")?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }

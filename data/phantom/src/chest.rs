@@ -167,8 +167,8 @@ fn lesions(canvas: &mut Canvas, finding: &Finding, dice: &mut Dice) {
         let centre = finding.place.draw(dice);
         let edge = Noise::new(dice, 12, 2);
         let (radius, softness, ragged, strength) = match finding.kind.name {
-            "nodule" => (0.030, 0.45, 0.15, dice.range(0.09, 0.28)),
-            _ => (0.070, 0.85, 0.45, dice.range(0.09, 0.24)),
+            "nodule" => (0.030, 0.45, 0.15, dice.range(0.03, 0.20)),
+            _ => (0.070, 0.85, 0.45, dice.range(0.03, 0.17)),
         };
         let radii = [radius * size * dice.range(0.9, 1.2), radius * size * dice.range(0.85, 1.0)];
         let ragged = Some((&edge, ragged));

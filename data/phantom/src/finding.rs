@@ -14,6 +14,14 @@ pub struct Kind {
     pub most: usize,
 }
 
+impl Kind {
+    /// Its name, as in "a nodule".
+    pub fn with_article(&self) -> String {
+        let article = if self.name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+        format!("{article} {}", self.name)
+    }
+}
+
 /// A named part of the picture.
 #[derive(Debug)]
 pub struct Place {

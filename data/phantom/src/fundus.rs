@@ -121,16 +121,16 @@ fn look_alikes(canvas: &mut Canvas, vein: Colour, scene: &mut Scene) {
 
 fn lesions(canvas: &mut Canvas, finding: &Finding, vein: Colour, dice: &mut Dice) {
     let centre = finding.place.draw(dice);
-    let strength = dice.range(0.28, 0.85);
+    let strength = dice.range(0.25, 0.90);
     for index in 0..finding.count {
         let size = finding.size.draw(dice);
-        let spread = if index == 0 { 0.0 } else { 0.05 };
+        let spread = if index == 0 { 0.0 } else { 0.06 };
         let centre = [centre[0] + spread * dice.bell(), centre[1] + spread * dice.bell()];
         let edge = Noise::new(dice, 14, 2);
         let axis = dice.direction();
         let (radii, softness, ragged, colour) = match finding.kind.name {
-            "haemorrhage" => ([0.024, 0.016], 0.25, 0.35, mix(vein, [0.30, 0.0, 0.02], 0.7)),
-            _ => ([0.017, 0.013], 0.15, 0.35, [0.99, 0.86, 0.48]),
+            "haemorrhage" => ([0.034, 0.025], 0.25, 0.35, mix(vein, [0.30, 0.0, 0.02], 0.7)),
+            _ => ([0.028, 0.022], 0.15, 0.35, [0.99, 0.86, 0.48]),
         };
         let radii = radii.map(|radius: f32| radius * size * dice.range(0.8, 1.2));
         canvas.paint(&Blob { centre, radii, axis, softness, ragged: Some((&edge, ragged)) }, colour, strength);

@@ -1,6 +1,8 @@
 //! Phantoms: single pictures with their truth.
 
-use image::RgbImage;
+use anyhow::{Context, Result};
+use image::codecs::jpeg::JpegEncoder;
+use image::{GrayImage, RgbImage};
 
 use crate::dice::Dice;
 use crate::finding::Finding;
@@ -43,6 +45,24 @@ impl Phantom {
         draw(&mut scene).finish()
     }
 
+    /// Draws it as the JPEG of the bundled data set: in grey where it holds no colour.
+    ///
+    /// # Errors
+    /// Where the picture cannot be encoded.
+    pub fn jpeg(&self) -> Result<Vec<u8>> {
+        let picture = self.render();
+        let mut bytes = Vec::new();
+        let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
+        if picture.pixels().all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
+            let grey = picture.pixels().map(|pixel| pixel[0]).collect();
+            let grey = GrayImage::from_raw(picture.width(), picture.height(), grey);
+            grey.context("a picture has as many values as pixels")?.write_with_encoder(encoder)?;
+        } else {
+            picture.write_with_encoder(encoder)?;
+        }
+        Ok(bytes)
+    }
+
     /// Its twin: the same patient in the same pose and light, without the finding.
     pub fn without_finding(self) -> Self {
         Self { finding: None, ..self }
@@ -57,6 +77,8 @@ impl Phantom {
         Dice::new(stream(self.patient.modality, self.patient.number, index, purpose))
     }
 }
+
+const JPEG_QUALITY: u8 = 85;
 
 /// What a modality draws from. Draws from `body` come out the same for all pictures of a patient.
 pub struct Scene {

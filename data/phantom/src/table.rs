@@ -3,8 +3,6 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use image::RgbImage;
-use image::codecs::jpeg::JpegEncoder;
 use parquet::basic::Compression;
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::metadata::KeyValue;
@@ -54,8 +52,6 @@ pub fn rows() -> Vec<(Split, Phantom)> {
 
 /// Few enough that a reader need not hold more than some hundred kilobytes to see one picture.
 const ROWS_PER_GROUP: usize = 100;
-
-const JPEG_QUALITY: u8 = 85;
 
 /// One row but for its picture.
 struct Row {
@@ -120,7 +116,7 @@ fn features() -> String {
 }
 
 fn write_group(group: &mut SerializedRowGroupWriter<Vec<u8>>, rows: &[(Split, Phantom)]) -> Result<()> {
-    let pictures = rows.par_iter().map(|(_, phantom)| jpeg(&phantom.render())).collect::<Result<Vec<_>>>()?;
+    let pictures = rows.par_iter().map(|(_, phantom)| phantom.jpeg()).collect::<Result<Vec<_>>>()?;
     let rows: Vec<Row> = rows.iter().map(|&(split, phantom)| Row { split, phantom, words: phantom.words() }).collect();
     let pictures: Vec<ByteArray> = pictures.into_iter().map(ByteArray::from).collect();
     write::<ByteArrayType>(group, &pictures)?;
@@ -145,19 +141,4 @@ fn write<T: parquet::data_type::DataType>(
     let mut column = group.next_column()?.context("the schema has fewer columns than the table")?;
     column.typed::<T>().write_batch(values, None, None)?;
     Ok(column.close()?)
-}
-
-/// Encodes a picture, in grey where it holds no colour.
-fn jpeg(picture: &RgbImage) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY);
-    if picture.pixels().all(|pixel| pixel[0] == pixel[1] && pixel[1] == pixel[2]) {
-        let grey: Vec<u8> = picture.pixels().map(|pixel| pixel[0]).collect();
-        image::GrayImage::from_raw(picture.width(), picture.height(), grey)
-            .context("a grey picture has as many values as pixels")?
-            .write_with_encoder(encoder)?;
-    } else {
-        picture.write_with_encoder(encoder)?;
-    }
-    Ok(bytes)
 }

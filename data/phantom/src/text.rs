@@ -1,7 +1,7 @@
 //! What is asked and reported about a picture.
 
 use crate::dice::Dice;
-use crate::finding::{Finding, Kind};
+use crate::finding::Finding;
 use crate::patient::{Modality, Sex};
 use crate::phantom::Phantom;
 
@@ -34,11 +34,11 @@ fn closed(modality: Modality, finding: Option<&Finding>, dice: &mut Dice) -> (St
     let kind = finding.map_or(&kinds[dice.below(kinds.len())], |finding| finding.kind);
     match dice.below(4) {
         0 => (format!("Is this {picture} normal?"), finding.is_none()),
-        1 => (format!("Does this {picture} show {}?", one(kind)), finding.is_some()),
+        1 => (format!("Does this {picture} show {}?", kind.with_article()), finding.is_some()),
         2 => {
             let asked = &kinds[dice.below(kinds.len())];
             let seen = finding.is_some_and(|finding| finding.kind.name == asked.name);
-            (format!("Is there {} in this {picture}?", one(asked)), seen)
+            (format!("Is there {} in this {picture}?", asked.with_article()), seen)
         }
         _ => {
             let places = modality.places();
@@ -47,7 +47,7 @@ fn closed(modality: Modality, finding: Option<&Finding>, dice: &mut Dice) -> (St
                 _ => &places[dice.below(places.len())],
             };
             let seen = finding.is_some_and(|finding| finding.place.name == asked.name);
-            (format!("Is there {} in the {}?", one(kind), asked.name), seen)
+            (format!("Is there {} in the {}?", kind.with_article(), asked.name), seen)
         }
     }
 }
@@ -126,11 +126,6 @@ fn normal(modality: Modality) -> [&'static str; 2] {
         Modality::Skin => ["regular naevus", "evenly pigmented naevus with a smooth outline"],
         Modality::Tissue => ["regular glands", "no atypical nuclei"],
     }
-}
-
-fn one(kind: &Kind) -> String {
-    let article = if kind.name.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
-    format!("{article} {}", kind.name)
 }
 
 #[cfg(test)]

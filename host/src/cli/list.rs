@@ -95,7 +95,8 @@ fn plugins(catalogs: &Catalogs) -> Vec<Vec<String>> {
     catalogs.models.plugins().iter().map(row).collect()
 }
 
-fn print_table(columns: &[&str], rows: &[Vec<String>]) {
+/// Aligned columns with a heading.
+pub(super) fn print_table(columns: &[&str], rows: &[Vec<String>]) {
     let width = |i: usize| rows.iter().map(|r| r[i].chars().count()).chain([columns[i].len()]).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns.len()).map(width).collect();
     let line = |cells: Vec<&str>| {

@@ -63,8 +63,15 @@ const PLUGIN_API: &[File] = files!("../../../":
 
 /// The scorer contract.
 const SCORER_KIT: &[File] = files!("../../../":
-    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml", "scorers/kit/src/describe.rs", "scorers/kit/src/export.rs",
-    "scorers/kit/src/lib.rs", "scorers/kit/src/probability.rs", "scorers/kit/src/resample.rs",
+    "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml",
+    "scorers/kit/src/describe.rs",
+    "scorers/kit/src/diagnosis.rs",
+    "scorers/kit/src/export.rs",
+    "scorers/kit/src/lib.rs",
+    "scorers/kit/src/probability.rs",
+    "scorers/kit/src/ranking.rs",
+    "scorers/kit/src/resample.rs",
+    "scorers/kit/src/vectors.rs",
 );
 
 /// Versions and lints that the vendored crates inherit, and the exact versions that they were tested with.

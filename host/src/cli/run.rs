@@ -38,6 +38,9 @@ pub struct RunArgs {
     adapter: Option<PathBuf>,
     #[command(flatten)]
     model: ModelArgs,
+    /// Predict cells anew that were made from other inputs (another model, dataset or device); the old ones go to DIR/stale
+    #[arg(long)]
+    redo: bool,
     /// Only predict; score later with `medvlm score`
     #[arg(long)]
     predict_only: bool,
@@ -88,7 +91,7 @@ impl RunArgs {
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
         let plan = plan::plan(suite, &catalogs(search)?, settings, dir)?;
-        record::write(&plan)?;
+        record::write(&plan, self.redo)?;
 
         let progress = Progress::new(plan.cells.len());
         let mut failed = 0;

@@ -89,7 +89,8 @@ impl Store {
             bytes.push(b'\n');
         }
         let dir = self.path.parent().unwrap_or(Path::new("."));
-        let mut sorted = tempfile::NamedTempFile::new_in(dir).map_err(Error::io(dir))?;
+        let mode = self.file.metadata().map_err(Error::io(&self.path))?.permissions();
+        let mut sorted = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(Error::io(dir))?;
         sorted.write_all(&bytes).and_then(|()| sorted.as_file().sync_data()).map_err(Error::io(sorted.path()))?;
         self.file = sorted.persist(&self.path).map_err(|e| Error::Io { path: self.path.clone(), source: e.error })?;
         self.length = bytes.len() as u64;

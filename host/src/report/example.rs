@@ -1,6 +1,8 @@
 //! A small report that every writer's test uses.
 
-use super::{Calibration, CalibrationBin, CellReport, Curve, MetricReport, Report, SampleReport};
+use super::{
+    Calibration, CalibrationBin, CellReport, Curve, GapReport, MetricReport, Report, SampleReport, SubgroupReport,
+};
 use crate::ids::{Task, Usage};
 
 /// Two models on one dataset, the second with a failed prediction, an absent one and a missing score; and a cell
@@ -21,6 +23,8 @@ pub(super) fn report() -> Report {
                 dataset: "vqa-rad".into(),
                 task: Task::Vqa,
                 classes: vec![],
+                subgroups: vec![],
+                gaps: vec![],
                 roc: vec![],
                 calibration: None,
                 expected: 0,
@@ -42,6 +46,20 @@ fn cell(model: &str, seed: u64, metrics: Vec<MetricReport>, samples: Vec<SampleR
         seed,
         classes: vec!["normal".into(), "effusion".into()],
         metrics,
+        subgroups: vec![
+            subgroup("F", 10, Some((0.875, 0.75, 1.0))),
+            subgroup("M", 12, Some((0.625, 0.5, 0.75))),
+            subgroup("unknown", 2, None),
+        ],
+        gaps: vec![GapReport {
+            scorer: "auroc".into(),
+            metric: "auroc".into(),
+            column: "sex".into(),
+            worst: "M".into(),
+            best: "F".into(),
+            gap: 0.25,
+            equity_scaled: Some(0.625),
+        }],
         roc: vec![Curve {
             name: "effusion".into(),
             area: Some(0.875),
@@ -57,6 +75,21 @@ fn cell(model: &str, seed: u64, metrics: Vec<MetricReport>, samples: Vec<SampleR
         failed: samples.iter().filter(|s| s.error.is_some()).count(),
         samples,
         expected: 4,
+    }
+}
+
+fn subgroup(group: &str, patients: usize, value: Option<(f64, f64, f64)>) -> SubgroupReport {
+    SubgroupReport {
+        scorer: "auroc".into(),
+        metric: "auroc".into(),
+        column: "sex".into(),
+        group: group.into(),
+        samples: 2 * patients,
+        patients,
+        too_small: value.is_none(),
+        value: value.map(|v| v.0),
+        low: value.map(|v| v.1),
+        high: value.map(|v| v.2),
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     figures::{Axis, CalibrationFigure, RocFigure, Strip, calibration_figure, roc_figures},
     numbers::{count, counted, interval, number},
     samples::{embedded, images},
+    subgroups::{SubgroupRow, subgroup_rows},
     summary::{Column, Group, defects, groups, usage},
 };
 use crate::{
@@ -82,6 +83,7 @@ struct GroupView {
     task: String,
     columns: Vec<ColumnView>,
     rows: Vec<RowView>,
+    subgroups: Vec<SubgroupRow>,
     roc: Vec<RocFigure>,
     calibration: Vec<CalibrationFigure>,
 }
@@ -173,6 +175,7 @@ fn view(group: &Group<'_>, numbers: &[NumberView]) -> GroupView {
             })
             .collect(),
         rows: group.cells.iter().map(row).collect(),
+        subgroups: group.cells.iter().flat_map(|cell| subgroup_rows(cell)).collect(),
         roc: roc_figures(group),
         calibration: group.cells.iter().filter_map(|cell| calibration_figure(cell)).collect(),
     }
@@ -254,6 +257,9 @@ mod tests {
             "class=\"best\">0.750</a> <span class=\"interval\">[0.500, 1.000]",
             "points=\"0,300 0,150 150,0 300,0\"",
             "ECE <b>0.062</b>",
+            "M <b>0.625</b> <span class=\"interval\">[0.500, 0.750]</span> <span class=\"quiet\">12 patients</span>",
+            "unknown <b>too small</b>",
+            "<td>0.250 (M to F)</td><td>0.625</td>",
             "<code>5d41402abc4b2a76b9719d911017c592</code>",
             "lines 5 to 8",
             "b1946ac92492d2347c6235b4d2611184",
@@ -271,6 +277,7 @@ mod tests {
             (cell.id, cell.model, cell.dataset) = (ATTACK.into(), ATTACK.into(), ATTACK.into());
             cell.roc[0].name = ATTACK.into();
             cell.metrics[0].name = ATTACK.into();
+            (cell.subgroups[0].group, cell.gaps[0].best) = (ATTACK.into(), ATTACK.into());
             for sample in &mut cell.samples {
                 (sample.id, sample.prediction) = (ATTACK.into(), ATTACK.into());
                 sample.groups[0] = (ATTACK.into(), ATTACK.into());

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{CellReport, MetricReport, Report};
+use super::{CellReport, GapReport, MetricReport, Report, SubgroupReport};
 
 /// The cells of a run and every number in it, each with its way back to the sample scores that it comes from.
 ///
@@ -12,12 +12,16 @@ pub fn to_results_json(report: &Report) -> Value {
     let provenance: Map<String, Value> =
         report.provenance.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
     let numbers = report.cells.iter().flat_map(|cell| cell.metrics.iter().map(|metric| number(cell, metric)));
+    let subgroups = report.cells.iter().flat_map(|cell| cell.subgroups.iter().map(|group| subgroup(cell, group)));
+    let gaps = report.cells.iter().flat_map(|cell| cell.gaps.iter().map(|distance| gap(cell, distance)));
     json!({
         "format": "medvlm-results-1",
         "title": report.title,
         "provenance": provenance,
         "cells": report.cells.iter().map(cell).collect::<Vec<_>>(),
         "numbers": numbers.collect::<Vec<_>>(),
+        "subgroups": subgroups.collect::<Vec<_>>(),
+        "gaps": gaps.collect::<Vec<_>>(),
     })
 }
 
@@ -57,6 +61,35 @@ fn number(cell: &CellReport, metric: &MetricReport) -> Value {
         "metrics_file": format!("{}/metrics.json", cell.id),
         "scores_file": format!("{}/scores.jsonl", cell.id),
         "lines": metric.lines.map(|(first, last)| [first, last]),
+    })
+}
+
+fn subgroup(cell: &CellReport, group: &SubgroupReport) -> Value {
+    json!({
+        "cell": cell.id,
+        "scorer": group.scorer,
+        "metric": group.metric,
+        "column": group.column,
+        "group": group.group,
+        "samples": group.samples,
+        "patients": group.patients,
+        "too_small": group.too_small,
+        "value": group.value,
+        "low": group.low,
+        "high": group.high,
+    })
+}
+
+fn gap(cell: &CellReport, gap: &GapReport) -> Value {
+    json!({
+        "cell": cell.id,
+        "scorer": gap.scorer,
+        "metric": gap.metric,
+        "column": gap.column,
+        "worst": gap.worst,
+        "best": gap.best,
+        "gap": gap.gap,
+        "equity_scaled": gap.equity_scaled,
     })
 }
 

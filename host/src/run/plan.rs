@@ -40,10 +40,28 @@ pub struct Cell {
     pub manifest: Manifest,
     /// Split, prompts and root of the dataset.
     pub evaluation: Evaluation,
-    /// Scorers by name, with their components.
-    pub scorers: Vec<(String, PathBuf)>,
+    /// The scorers, in the order of the suite.
+    pub scorers: Vec<ScorerSource>,
     /// Digests of everything that a prediction depends on, by name.
     pub fingerprint: BTreeMap<String, String>,
+}
+
+/// A scorer with its component and its configuration.
+#[derive(Debug, Clone)]
+pub struct ScorerSource {
+    /// Its name.
+    pub id: String,
+    /// Its component.
+    pub component: PathBuf,
+    /// A JSON object.
+    pub config: String,
+}
+
+impl ScorerSource {
+    /// Loads and configures the scorer.
+    pub fn load(&self, engine: &Engine) -> Result<Scorer> {
+        Scorer::load(engine, &self.component, &self.config)
+    }
 }
 
 /// Where a cell's model comes from.
@@ -148,7 +166,7 @@ struct Side {
     manifest: Manifest,
     evaluation: Evaluation,
     task: Task,
-    scorers: Vec<(String, PathBuf)>,
+    scorers: Vec<ScorerSource>,
     digests: BTreeMap<String, String>,
 }
 
@@ -156,7 +174,13 @@ impl Side {
     fn all(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<Self>> {
         let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
         let mut known = BTreeMap::new();
-        suite.datasets.iter().map(|evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known)).collect()
+        let side = |evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known);
+        let sides: Vec<Self> = suite.datasets.iter().map(side).collect::<Result<_>>()?;
+        let used: Vec<&str> = sides.iter().flat_map(|side| &side.scorers).map(|scorer| scorer.id.as_str()).collect();
+        match suite.options.keys().find(|id| !used.contains(&id.as_str())) {
+            Some(id) => Err(Error::usage(format!("[options.{id}]: no scorer of the suite{}", suggest(id, used)))),
+            None => Ok(sides),
+        }
     }
 
     /// `known` holds the tasks of the scorers that were looked into already.
@@ -180,14 +204,21 @@ impl Side {
         manifest.split(&evaluation.split)?;
         let mut digests = dataset_digests(&dataset, evaluation, task)?;
         digests.insert("limit".into(), suite.limit.to_string());
+        if let Some(template) = &evaluation.template {
+            if !manifest.templates.contains_key(template) {
+                let hint = suggest(template, manifest.templates.keys().map(String::as_str));
+                return Err(Error::usage(format!("dataset `{}` has no template `{template}`{hint}", manifest.id)));
+            }
+            digests.insert("dataset.template".into(), template.clone());
+        }
         let scorers = scorers(suite, manifest, task, catalogs)?;
-        for (id, component) in &scorers {
+        for scorer in &scorers {
+            let component = &scorer.component;
             if !known.contains_key(component) {
-                let tasks = Scorer::load(engine, component, "{}")?.metadata().tasks.clone();
-                known.insert(component.clone(), tasks);
+                known.insert(component.clone(), scorer.load(engine)?.metadata().tasks.clone());
             }
             if !known[component].contains(&task.to_string()) {
-                let tasks = known[component].join(", ");
+                let (id, tasks) = (&scorer.id, known[component].join(", "));
                 return Err(Error::usage(format!("scorer `{id}` does not score `{task}`: it scores {tasks}")));
             }
         }
@@ -235,13 +266,18 @@ fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) ->
     )))
 }
 
-fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<(String, PathBuf)>> {
+fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<ScorerSource>> {
     let names =
         if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
     let names = names.filter(|names| !names.is_empty()).ok_or_else(|| {
         Error::invalid(&manifest.path, format!("names no scorers for `{task}`: add them there or to the suite"))
     })?;
-    names.iter().map(|name| Ok((name.clone(), catalogs.scorers.find(name)?.to_path_buf()))).collect()
+    let source = |id: &String| {
+        let options = suite.options.get(id).cloned().unwrap_or_default();
+        let config = serde_json::Value::Object(options).to_string();
+        Ok(ScorerSource { id: id.clone(), component: catalogs.scorers.find(id)?.to_path_buf(), config })
+    };
+    names.iter().map(source).collect()
 }
 
 fn dataset_digests(dataset: &Dataset, evaluation: &Evaluation, task: Task) -> Result<BTreeMap<String, String>> {

@@ -60,11 +60,16 @@ pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, obs
     Ok(Tally { total: samples.len(), failed })
 }
 
-/// The samples of a cell, in order, cut to the suite's limit.
+/// The samples of a cell, in order, cut to the suite's limit, with questions in the suite's form.
 pub fn samples(cell: &Cell, dataset: &Dataset, limit: u32) -> Result<Vec<Sample>> {
     let mut samples = dataset.samples(&cell.id.split, cell.id.task)?;
     if limit > 0 {
         samples.truncate(limit as usize);
+    }
+    if let Some(template) = &cell.evaluation.template {
+        for sample in &mut samples {
+            sample.question = Some(dataset.render_question(sample, template)?);
+        }
     }
     Ok(samples)
 }

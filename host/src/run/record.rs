@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     config::Suite,
     error::{Error, Result},
+    ids::digest,
     run::{Plan, to_json, write_atomically},
 };
 
@@ -25,6 +26,9 @@ pub struct RunRecord {
     pub dtype: String,
     /// Operating system, architecture, number of threads.
     pub environment: BTreeMap<String, String>,
+    /// Digests of the scorer components, by name.
+    #[serde(default)]
+    pub scorers: BTreeMap<String, String>,
     /// Digests of everything that the predictions of each cell depend on.
     pub cells: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -45,19 +49,28 @@ impl RunRecord {
     }
 }
 
-/// Writes the record of a plan. Cells that the directory already holds must have been made from the same inputs.
-pub fn write(plan: &Plan) -> Result<()> {
+/// Writes the record of a plan. Cells that the directory already holds must have been made from the same inputs, unless
+/// `redo` asks to put those that were not aside.
+pub fn write(plan: &Plan, redo: bool) -> Result<()> {
     let mut cells: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     if plan.dir.join(FILE).exists() {
         cells = RunRecord::read(&plan.dir)?.cells;
     }
     for cell in &plan.cells {
         let id = cell.id.to_string();
-        if let Some(old) = cells.get(&id).filter(|old| **old != cell.fingerprint) {
-            return Err(stale(&plan.dir, &id, old, &cell.fingerprint));
+        let predicted = cell.dir(&plan.dir).exists();
+        if let Some(old) = cells.get(&id).filter(|old| predicted && **old != cell.fingerprint) {
+            if !redo {
+                return Err(stale(&plan.dir, &id, old, &cell.fingerprint));
+            }
+            put_aside(&plan.dir, &id, old)?;
         }
         cells.insert(id, cell.fingerprint.clone());
     }
+    let components = plan.cells.iter().flat_map(|cell| &cell.scorers);
+    let scorers = components
+        .map(|s| Ok((s.id.clone(), digest(&std::fs::read(&s.component).map_err(Error::io(&s.component))?))))
+        .collect::<Result<BTreeMap<String, String>>>()?;
     let threads = std::thread::available_parallelism().map_or(1, Into::into);
     let record = RunRecord {
         medvlm: env!("CARGO_PKG_VERSION").into(),
@@ -70,18 +83,30 @@ pub fn write(plan: &Plan) -> Result<()> {
             ("arch".into(), std::env::consts::ARCH.into()),
             ("threads".into(), threads.to_string()),
         ]),
+        scorers,
         cells,
     };
     write_atomically(&plan.dir.join(FILE), &to_json(&record)?)
+}
+
+/// Moves a cell's directory to `stale/`, under the digest of what it was made from.
+fn put_aside(run: &Path, id: &str, fingerprint: &BTreeMap<String, String>) -> Result<()> {
+    let text = serde_json::to_string(fingerprint).map_err(|e| Error::failed(e.to_string()))?;
+    let aside = run.join("stale").join(format!("{id}.{}", &digest(text.as_bytes())[..8]));
+    std::fs::create_dir_all(run.join("stale")).map_err(Error::io(run))?;
+    if aside.exists() {
+        std::fs::remove_dir_all(&aside).map_err(Error::io(&aside))?;
+    }
+    std::fs::rename(run.join(id), &aside).map_err(Error::io(&aside))
 }
 
 fn stale(dir: &Path, id: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Error {
     let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
     let changed: Vec<&str> = keys.into_iter().filter(|k| old.get(*k) != new.get(*k)).map(String::as_str).collect();
     Error::usage(format!(
-        "{}: {id} was predicted from other inputs (changed: {}); give --out another directory, or delete {} to predict it anew",
+        "{}: {id} was predicted from other inputs (changed: {}); give --out another directory, or --redo to put it aside and \
+         predict it anew",
         dir.display(),
         changed.join(", "),
-        dir.join(id).display()
     ))
 }

@@ -9,7 +9,10 @@ use crate::{
     error::Result,
     ids::Task,
     prediction::{self, Prediction},
-    report::{self, Calibration, CalibrationBin, CellReport, Curve, MetricReport, Report, SampleReport},
+    report::{
+        self, Calibration, CalibrationBin, CellReport, Curve, GapReport, MetricReport, Report, SampleReport,
+        SubgroupReport,
+    },
     run::{Cell, Plan, predict, score, to_json, write_atomically},
     scorer::SampleScore,
     stats,
@@ -72,6 +75,8 @@ fn cell_report(cell: &Cell, plan: &Plan, metrics: &score::Metrics) -> Result<Cel
         seed: cell.id.seed,
         classes,
         metrics: metric_reports(metrics),
+        subgroups: subgroup_reports(metrics),
+        gaps: gap_reports(metrics),
         roc,
         calibration,
         samples,
@@ -80,11 +85,12 @@ fn cell_report(cell: &Cell, plan: &Plan, metrics: &score::Metrics) -> Result<Cel
     })
 }
 
+/// The metrics of a cell. Where a scorer has some that the task defines, the others are left to `metrics.json`.
 fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
     let of_scorer = |scorer: &score::ScorerMetrics| {
-        scorer
-            .metrics
-            .iter()
+        let none = scorer.metrics.iter().all(|metric| metric.value.is_none());
+        let shown = scorer.metrics.iter().filter(|metric| none || metric.value.is_some());
+        shown
             .map(|metric| MetricReport {
                 scorer: scorer.id.clone(),
                 version: scorer.version.clone(),
@@ -103,6 +109,48 @@ fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
             .collect::<Vec<_>>()
     };
     metrics.scorers.iter().flat_map(of_scorer).collect()
+}
+
+/// One line for each scorer, group and metric, those of groups that are too small for numbers included.
+fn subgroup_reports(metrics: &score::Metrics) -> Vec<SubgroupReport> {
+    let mut reports = Vec::new();
+    for scorer in &metrics.scorers {
+        for table in &scorer.subgroups {
+            for (group, (i, metric)) in
+                table.groups.iter().flat_map(|g| scorer.metrics.iter().enumerate().map(move |metric| (g, metric)))
+            {
+                let own = group.metrics.get(i);
+                reports.push(SubgroupReport {
+                    scorer: scorer.id.clone(),
+                    metric: metric.name.clone(),
+                    column: table.column.clone(),
+                    group: group.value.clone(),
+                    samples: group.samples,
+                    patients: group.patients,
+                    too_small: group.too_small,
+                    value: own.and_then(|m| m.value),
+                    low: own.and_then(|m| m.low),
+                    high: own.and_then(|m| m.high),
+                });
+            }
+        }
+    }
+    reports
+}
+
+fn gap_reports(metrics: &score::Metrics) -> Vec<GapReport> {
+    let tables = metrics.scorers.iter().flat_map(|scorer| scorer.subgroups.iter().map(move |table| (scorer, table)));
+    let gaps = tables.flat_map(|(scorer, table)| table.gaps.iter().map(move |gap| (scorer, table, gap)));
+    gaps.map(|(scorer, table, gap)| GapReport {
+        scorer: scorer.id.clone(),
+        metric: gap.metric.clone(),
+        column: table.column.clone(),
+        worst: gap.worst.clone(),
+        best: gap.best.clone(),
+        gap: gap.gap,
+        equity_scaled: gap.equity_scaled,
+    })
+    .collect()
 }
 
 /// ROC curve of class 1 of a binary diagnosis, and calibration of the confidence in the predicted class. Samples
@@ -164,7 +212,7 @@ fn sample_report(
     let values: Vec<(String, Option<f64>)> = cell
         .scorers
         .iter()
-        .filter_map(|(id, _)| scores.get(&(id.clone(), sample.index)).map(|score| (id, score)))
+        .filter_map(|scorer| scores.get(&(scorer.id.clone(), sample.index)).map(|score| (&scorer.id, score)))
         .flat_map(|(id, score)| score.values.iter().map(move |value| (id.clone(), *value)))
         .collect();
     let (target, correct) = match &sample.target {

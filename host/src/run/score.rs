@@ -10,10 +10,17 @@ use crate::{
     error::{Error, Result},
     ids::digest,
     prediction::{self, Prediction},
-    run::{Cell, predict, to_json, write_atomically},
-    scorer::{self, Engine, MetricInfo, SampleScore, Scorer},
+    run::{
+        Cell, predict,
+        scored::Scored,
+        subgroups::{self, SubgroupTable},
+        to_json, write_atomically,
+    },
+    scorer::{self, Engine, SampleScore},
     stats,
 };
+
+pub use super::scored::Metric;
 
 /// `metrics.json` of a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,25 +56,8 @@ pub struct ScorerMetrics {
     pub lines: (usize, usize),
     /// The metrics.
     pub metrics: Vec<Metric>,
-}
-
-/// One number with its interval.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metric {
-    /// The field's name.
-    pub name: String,
-    /// The value; none where it is undefined.
-    pub value: Option<f64>,
-    /// Lower end of the interval.
-    pub low: Option<f64>,
-    /// Upper end of the interval.
-    pub high: Option<f64>,
-    /// Resamples in which the metric is undefined.
-    pub undefined_resamples: usize,
-    /// Samples whose value of this name is missing.
-    pub missing: usize,
-    /// Direction.
-    pub higher_is_better: bool,
+    /// The same metrics on groups of the samples, one table for each group column of the dataset.
+    pub subgroups: Vec<SubgroupTable>,
 }
 
 /// One line of `scores.jsonl`.
@@ -87,14 +77,11 @@ pub const SCORES: &str = "scores.jsonl";
 /// File names in a cell's directory.
 pub const METRICS: &str = "metrics.json";
 
-/// Resamples that are drawn at a time.
-const DRAWS: usize = 250;
-
 /// Scores a cell, or answers from disk when nothing has changed since.
 pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, engine: &Engine) -> Result<Metrics> {
     let dir = cell.dir(run_dir);
     let inputs = inputs(cell, &dir, limit, bootstrap)?;
-    if let Some(fresh) = read(&dir).filter(|m| m.inputs == inputs && dir.join(SCORES).exists()) {
+    if let Some(fresh) = fresh(&dir, &inputs) {
         return Ok(fresh);
     }
     let dataset = cell.dataset()?;
@@ -106,25 +93,28 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let clusters: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
 
     let clusters = stats::Clusters::new(&clusters);
+    let groups: Vec<(&str, Vec<Option<&str>>)> =
+        cell.manifest.fields.groups.iter().map(|column| (column.as_str(), group_values(&paired, column))).collect();
     let mut lines = Vec::new();
     let mut count = 0;
     let mut scorers = Vec::new();
-    for (id, component) in &cell.scorers {
-        let scorer = Scorer::load(engine, component, "{}")?;
+    for source in &cell.scorers {
+        let (id, scorer) = (&source.id, source.load(engine)?);
         let scores = scorer.score(&units)?;
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
             serde_json::to_writer(&mut lines, &line).map_err(|e| Error::failed(e.to_string()))?;
             lines.write_all(b"\n").map_err(Error::io(&dir))?;
         }
-        let rows = aggregate(&scorer, &scores, &clusters, bootstrap)?;
-        let metrics = scorer.metadata().metrics.iter().enumerate();
+        let scored = Scored { scorer: &scorer, scores: &scores };
+        let metrics = scored.metrics(&clusters, bootstrap)?;
         scorers.push(ScorerMetrics {
             id: id.clone(),
             version: scorer.metadata().version.clone(),
             component: scorer.digest().into(),
             lines: (count + 1, count + scores.len()),
-            metrics: metrics.map(|(i, info)| metric(info, i, &rows, &scores, &scorer, bootstrap.level)).collect(),
+            subgroups: subgroups::tables(&scored, &metrics, &clusters, &groups, bootstrap)?,
+            metrics,
         });
         count += scores.len();
         for line in scorer.log() {
@@ -151,6 +141,12 @@ pub fn read(dir: &Path) -> Option<Metrics> {
     serde_json::from_slice(&std::fs::read(dir.join(METRICS)).ok()?).ok()
 }
 
+/// The metrics of a cell, if they are on disk and were made from what is there now.
+pub fn read_fresh(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<Option<Metrics>> {
+    let dir = cell.dir(run_dir);
+    Ok(fresh(&dir, &inputs(cell, &dir, limit, bootstrap)?))
+}
+
 /// The lines of `scores.jsonl` of a cell, by scorer and sample.
 pub fn read_lines(dir: &Path) -> Result<BTreeMap<(String, u32), SampleScore>> {
     let path = dir.join(SCORES);
@@ -165,6 +161,10 @@ pub fn read_lines(dir: &Path) -> Result<BTreeMap<(String, u32), SampleScore>> {
         .collect()
 }
 
+fn fresh(dir: &Path, inputs: &str) -> Option<Metrics> {
+    read(dir).filter(|metrics| metrics.inputs == inputs && dir.join(SCORES).exists())
+}
+
 fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<String> {
     let file = |path: &Path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path));
     let mut parts = vec![
@@ -176,13 +176,14 @@ fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<
     for key in ["dataset.manifest", "dataset.files"] {
         parts.push(cell.fingerprint.get(key).cloned().unwrap_or_default());
     }
-    for (id, component) in &cell.scorers {
-        parts.push(format!("{id}={}", file(component)?));
+    for scorer in &cell.scorers {
+        parts.push(format!("{}={} {}", scorer.id, file(&scorer.component)?, scorer.config));
     }
     Ok(digest(parts.join("\n").as_bytes()))
 }
 
-fn pair<'a>(
+/// Each prediction with its sample, in the order of the predictions.
+pub(super) fn pair<'a>(
     dir: &Path,
     samples: &'a [Sample],
     predictions: &'a [Prediction],
@@ -201,6 +202,11 @@ fn pair<'a>(
             )),
         })
         .collect()
+}
+
+/// The value of a group column of each sample.
+fn group_values<'a>(paired: &[(&'a Sample, &Prediction)], column: &str) -> Vec<Option<&'a str>> {
+    paired.iter().map(|(sample, _)| sample.groups.get(column).map(String::as_str)).collect()
 }
 
 /// What a scorer is given of a sample and its prediction.
@@ -227,47 +233,4 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str]) -> Result<sc
         failed: prediction.failed(),
         meta: serde_json::to_string(&meta).map_err(|e| Error::failed(e.to_string()))?,
     })
-}
-
-/// The metrics of all samples, then of each resample. Draws are made a few at a time: those of a large dataset would
-/// not fit into memory together.
-fn aggregate(
-    scorer: &Scorer,
-    scores: &[SampleScore],
-    clusters: &stats::Clusters,
-    bootstrap: &Bootstrap,
-) -> Result<Vec<Vec<Option<f64>>>> {
-    let everything: Vec<u32> = (0..scores.len() as u32).collect();
-    let mut rows = scorer.aggregate(scores, std::slice::from_ref(&everything))?;
-    let numbers: Vec<u64> = (0..u64::from(bootstrap.resamples)).collect();
-    for chunk in numbers.chunks(DRAWS) {
-        let draws = chunk.iter().map(|number| clusters.resample(bootstrap.seed, *number));
-        let resamples: Vec<Vec<u32>> = std::iter::once(everything.clone()).chain(draws).collect();
-        rows.extend(scorer.aggregate(scores, &resamples)?.into_iter().skip(1));
-    }
-    Ok(rows)
-}
-
-fn metric(
-    info: &MetricInfo,
-    position: usize,
-    rows: &[Vec<Option<f64>>],
-    scores: &[SampleScore],
-    scorer: &Scorer,
-    level: f64,
-) -> Metric {
-    let column = |row: &Vec<Option<f64>>| row.get(position).copied().flatten();
-    let draws: Vec<f64> = rows.iter().skip(1).filter_map(column).collect();
-    let interval = stats::percentile_interval(&draws, level);
-    let value_of_this_name = scorer.metadata().values.iter().position(|v| v.name == info.name);
-    let missing = |column: usize| scores.iter().filter(|s| s.values.get(column).copied().flatten().is_none()).count();
-    Metric {
-        name: info.name.clone(),
-        value: rows.first().and_then(column),
-        low: interval.map(|(low, _)| low),
-        high: interval.map(|(_, high)| high),
-        undefined_resamples: rows.len().saturating_sub(1) - draws.len(),
-        missing: value_of_this_name.map_or(0, missing),
-        higher_is_better: info.higher_is_better,
-    }
 }

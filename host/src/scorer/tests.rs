@@ -160,7 +160,7 @@ fn scores_survive_the_file_that_they_are_written_to() {
 fn nothing_to_score_is_no_error() {
     let scorer = load("auroc");
     assert_eq!(scorer.score(&[]).expect("scored"), []);
-    assert_eq!(scorer.aggregate(&[], &[vec![]]).expect("aggregated"), [[None]]);
+    assert_eq!(scorer.aggregate(&[], &[vec![]]).expect("aggregated"), [[None; 3]]);
     assert!(scorer.aggregate(&[], &[]).expect("aggregated").is_empty());
     let error = scorer.aggregate(&[], &[vec![0]]).expect_err("position out of range");
     assert_eq!(error.to_string(), "a resample asks for score 0 of 0");

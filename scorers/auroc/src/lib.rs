@@ -1,119 +1,77 @@
 //! Area under the ROC curve of diagnoses.
 //!
 //! * Two classes: ranks by the softmax probability of class 1. Equals
-//!   `sklearn.metrics.roc_auc_score(labels, softmax(logits)[:, 1])`.
-//! * More classes, and multi-label (`"multi_label": true` in the sample's meta object): the mean over the classes of
-//!   each class against the rest (`average="macro"`, `multi_class="ovr"`), by softmax, or by the logistic function of
-//!   each logit for multi-label.
+//!   `sklearn.metrics.roc_auc_score(labels, softmax(logits)[:, 1])`; there is nothing to average, so the other two
+//!   metrics have no value.
+//! * More classes: `auroc` is the mean over the classes of each class against the rest (`multi_class="ovr"`,
+//!   `average="macro"`), `auroc_weighted` the same weighted by the frequency of the class (`average="weighted"`), and
+//!   `auroc_ovo` the mean over all pairs of classes (`multi_class="ovo"`, `average="macro"`; Hand & Till 2001).
+//! * Multi-label (`"multi_label": true` in the sample's meta object): `auroc` and `auroc_weighted` are the means over
+//!   the labels, by the logistic function of each logit; there is no `auroc_ovo`.
+//! * With the configuration `{"class": 3}`: `auroc` is that of class 3 against the rest, without the other two.
 //!
-//! Ties count one half (Mann-Whitney). A class is undefined without both a positive and a negative sample; the mean
-//! is taken over the others, and there is no value when every class is undefined. A sample without an answer, or with a
-//! logit that is not finite, ranks below all others for its true classes, and above all for the rest.
+//! Ties count one half (Mann-Whitney). A class is undefined without both a positive and a negative sample, a pair of
+//! classes without a sample of each; the means are taken over the others, and there is no value when none is left.
+//! A sample without an answer, or with a logit that is not finite, ranks below all others for its true classes, and
+//! above all for the rest.
 
 mod rank;
 
-use rank::Ranking;
+use rank::{Area, area, one_vs_one};
 use scorer_kit::{
-    Error, Metadata, Sample, SampleScore, Score, Scorer, bad_input, export_scorer, meta, metadata, serde::Deserialize,
-    sigmoid, softmax, usable,
+    Diagnoses, Diagnosis, Error, Metadata, Sample, SampleScore, Score, Scorer, export_scorer, metadata,
+    serde::Deserialize, weights,
 };
 
-/// The scorer; it takes no configuration.
+/// The scorer.
 #[derive(Debug, Default, Deserialize)]
-#[serde(crate = "scorer_kit::serde", deny_unknown_fields)]
-pub struct Auroc {}
-
-#[derive(Default, Deserialize)]
-#[serde(crate = "scorer_kit::serde", default)]
-struct Meta {
-    multi_label: bool,
+#[serde(crate = "scorer_kit::serde", default, deny_unknown_fields)]
+pub struct Auroc {
+    /// Take this class only, against the rest.
+    class: Option<u32>,
 }
 
 impl Scorer for Auroc {
     fn metadata() -> Metadata {
-        metadata("auroc", "0.1.0", "area under the ROC curve; macro one-vs-rest for more than two classes")
+        let summary = "area under the ROC curve; one-vs-rest and one-vs-one for more than two classes";
+        metadata("auroc", "0.2.0", summary)
             .tasks(["diagnosis"])
             .metric("auroc", 0.0, 1.0)
+            .metric("auroc_weighted", 0.0, 1.0)
+            .metric("auroc_ovo", 0.0, 1.0)
+            .config_schema(
+                r#"{"type":"object","additionalProperties":false,"properties":{
+                "class":{"type":"integer","minimum":0}}}"#,
+            )
             .build()
     }
 
     fn score(&self, sample: &Sample) -> Result<Score, Error> {
-        let multi_label = meta::<Meta>(sample)?.multi_label;
-        if !multi_label && sample.labels.len() != 1 {
-            let count = sample.labels.len();
-            return Err(bad_input(sample, format!("{count} labels, but its dataset is not marked multi_label")));
-        }
-        let probabilities = match (usable(&sample.logits) && !sample.failed, multi_label) {
-            (false, _) => Vec::new(),
-            (true, false) => softmax(&sample.logits),
-            (true, true) => sample.logits.iter().copied().map(sigmoid).collect(),
-        };
-        if let Some(label) =
-            sample.labels.iter().find(|&&l| !probabilities.is_empty() && l as usize >= probabilities.len())
-        {
-            return Err(bad_input(sample, format!("label {label} of {} classes", probabilities.len())));
-        }
-        Ok(Score::of_statistics(Statistics { multi_label, probabilities, labels: sample.labels.clone() }.pack()))
+        Ok(Score::of_statistics(Diagnosis::of(sample)?.statistics()))
     }
 
     fn aggregate(&self, scores: &[SampleScore], resamples: &[Vec<u32>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
-        let samples = scores.iter().map(Statistics::unpack).collect::<Result<Vec<_>, _>>()?;
-        let classes = class_count(&samples)?;
-        let multi_label = samples.iter().any(|sample| sample.multi_label);
-        let ranked = if classes == 2 && !multi_label { 1..2 } else { 0..classes };
-        let rankings: Vec<Ranking> = ranked.map(|class| ranking(&samples, class)).collect();
-        let metric = |resample: &Vec<u32>| {
-            let weights = rank::weights(resample, samples.len());
-            let defined: Vec<f64> = rankings.iter().filter_map(|ranking| ranking.auroc(&weights)).collect();
-            vec![(!defined.is_empty()).then(|| defined.iter().sum::<f64>() / defined.len() as f64)]
+        let run = Diagnoses::read(scores)?;
+        let rankings = run.rankings(self.class)?;
+        let averaged = rankings.len() > 1;
+        let exclusive = self.class.is_none() && !run.multi_label;
+        let labels =
+            if exclusive { run.samples.iter().map(|sample| sample.labels[0] as usize).collect() } else { vec![] };
+        let metrics = |resample: &Vec<u32>| {
+            let weights = weights(resample, scores.len());
+            let areas: Vec<Area> = rankings.iter().filter_map(|ranking| area(ranking, &weights)).collect();
+            let weighted = averaged.then(|| mean(&areas, |area| area.positives as f64));
+            let pairs = (averaged && exclusive).then(|| one_vs_one(&rankings, &weights, &labels));
+            vec![mean(&areas, |_| 1.0), weighted.flatten(), pairs.flatten()]
         };
-        Ok(resamples.iter().map(metric).collect())
+        Ok(resamples.iter().map(metrics).collect())
     }
 }
 
-/// What `score` hands to `aggregate`, as one list: multi-label flag, number of probabilities, these, labels.
-struct Statistics {
-    multi_label: bool,
-    /// One for each class; empty for a sample without an answer.
-    probabilities: Vec<f64>,
-    labels: Vec<u32>,
-}
-
-impl Statistics {
-    fn pack(self) -> Vec<f64> {
-        let head = [f64::from(self.multi_label), self.probabilities.len() as f64];
-        head.into_iter().chain(self.probabilities).chain(self.labels.into_iter().map(f64::from)).collect()
-    }
-
-    fn unpack(score: &SampleScore) -> Result<Self, Error> {
-        let foreign = || Error::BadInput(format!("sample {}: these are not statistics of auroc", score.index));
-        let [multi_label, count, rest @ ..] = &score.statistics[..] else { return Err(foreign()) };
-        let (probabilities, labels) = rest.split_at_checked(*count as usize).ok_or_else(foreign)?;
-        let labels = labels.iter().map(|&label| label as u32).collect();
-        Ok(Self { multi_label: *multi_label != 0.0, probabilities: probabilities.into(), labels })
-    }
-}
-
-/// The number of classes that the samples agree on; if none was answered, one more than the greatest label.
-fn class_count(samples: &[Statistics]) -> Result<usize, Error> {
-    let mut counts = samples.iter().map(|sample| sample.probabilities.len()).filter(|&count| count > 0);
-    let Some(count) = counts.next() else {
-        let greatest = samples.iter().flat_map(|sample| &sample.labels).max();
-        return Ok(greatest.map_or(2, |&label| label as usize + 1).max(2));
-    };
-    match counts.find(|&other| other != count) {
-        Some(other) => Err(Error::BadInput(format!("samples have {count} and {other} classes"))),
-        None => Ok(count),
-    }
-}
-
-/// The samples ranked by the probability of a class; −1 and 2 lie below and above every probability.
-fn ranking(samples: &[Statistics], class: usize) -> Ranking {
-    Ranking::new(samples.iter().map(|sample| {
-        let positive = sample.labels.contains(&(class as u32));
-        let worst = if positive { -1.0 } else { 2.0 };
-        (sample.probabilities.get(class).copied().unwrap_or(worst), positive)
-    }))
+/// Mean of the areas with the given weight of each; none without any.
+fn mean(areas: &[Area], weight: impl Fn(&Area) -> f64) -> Option<f64> {
+    let total: f64 = areas.iter().map(&weight).sum();
+    (!areas.is_empty()).then(|| areas.iter().map(|area| weight(area) * area.value).sum::<f64>() / total)
 }
 
 export_scorer!(Auroc);

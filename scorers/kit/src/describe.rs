@@ -39,6 +39,16 @@ impl MetadataBuilder {
         self
     }
 
+    /// Of the value or metric named last, lower is better.
+    pub fn lower_is_better(mut self) -> Self {
+        let name = self.0.metrics.last().map(|metric| metric.name.clone());
+        for info in self.0.values.iter_mut().chain(&mut self.0.metrics).filter(|info| Some(&info.name) == name.as_ref())
+        {
+            info.higher_is_better = false;
+        }
+        self
+    }
+
     /// JSON schema of the configuration; without it the scorer takes none.
     pub fn config_schema(mut self, schema: &str) -> Self {
         self.0.config_schema = schema.into();
@@ -53,4 +63,16 @@ impl MetadataBuilder {
 
 fn info(name: &str, min: f64, max: f64) -> MetricInfo {
     MetricInfo { name: name.into(), higher_is_better: true, min, max }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lower_is_better_for_the_last_one_only() {
+        let built = metadata("x", "0.1.0", "x").metric("a", 0.0, 1.0).value("b", 0.0, 1.0).lower_is_better().build();
+        let higher = |infos: &[MetricInfo]| infos.iter().map(|info| info.higher_is_better).collect::<Vec<_>>();
+        assert_eq!((higher(&built.metrics), higher(&built.values)), (vec![true, false], vec![false]));
+    }
 }

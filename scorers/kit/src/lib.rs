@@ -37,14 +37,20 @@
 //! of each value.
 
 mod describe;
+mod diagnosis;
 mod export;
 mod probability;
+mod ranking;
 mod resample;
+#[doc(hidden)]
+pub mod vectors;
 
 pub use describe::{MetadataBuilder, metadata};
+pub use diagnosis::{Diagnoses, Diagnosis};
 pub use export::{Configured, log};
 pub use probability::{argmax, sigmoid, softmax, usable};
-pub use resample::mean;
+pub use ranking::{Ranked, Ranking, Step};
+pub use resample::{mean, weights};
 pub use serde;
 
 /// The contract, generated from `plugin-api/wit/scorer.wit`.

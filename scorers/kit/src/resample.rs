@@ -12,6 +12,15 @@ pub fn mean(scores: &[SampleScore], resample: &[u32], value: impl Fn(&SampleScor
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// How often a resample holds each of `count` positions.
+pub fn weights(resample: &[u32], count: usize) -> Vec<u32> {
+    let mut weights = vec![0; count];
+    for &position in resample {
+        weights[position as usize] += 1;
+    }
+    weights
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -28,5 +37,6 @@ mod tests {
         assert_eq!(mean(&scores, &[0, 0, 0, 2], first), Some(0.75));
         assert_eq!(mean(&scores, &[1, 1], first), None);
         assert_eq!(mean(&scores, &[], first), None);
+        assert_eq!(weights(&[2, 0, 2], 4), [1, 0, 2, 0]);
     }
 }
