@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+use candle_core::Tensor;
 use contrastive::pmcclip::PmcClip;
 use plugin_api::{Model, Open};
 use serde_json::{Map, Value, json};
@@ -24,7 +25,12 @@ fn equals_the_reference_in_f32() {
             let arrays = inspect(&open(&dir, options).unwrap(), &texts("pmcclip"), &images());
             for (name, array) in arrays.iter().filter(|(name, _)| case == "published" || name != "pixel_values") {
                 let expected = golden(&dir, if name == "logits" { compat.unwrap_or(name) } else { name });
-                let allowed = if name == "pixel_values" { 0.0 } else { TOLERANCE };
+                let allowed = match name.as_str() {
+                    "pixel_values" => 0.0,
+                    // Products of unnormalised embeddings reach hundreds, of which f32 keeps seven digits.
+                    "logits" if compat.is_some() => TOLERANCE.max(1e-6 * largest(&expected)),
+                    _ => TOLERANCE,
+                };
                 let difference = difference(&tensor(array), &expected);
                 assert!(difference <= allowed, "{case}: {name} differs by {difference}, compat {compat:?}");
             }
@@ -86,6 +92,10 @@ fn wrong_checkpoints_are_refused_by_name() {
         let message = open(&root("pmcclip").join("published"), options.as_object().unwrap().clone()).err().unwrap();
         assert!(message.message.contains(reason), "{}", message.message);
     }
+}
+
+fn largest(tensor: &Tensor) -> f32 {
+    tensor.abs().unwrap().flatten_all().unwrap().max(0).unwrap().to_scalar().unwrap()
 }
 
 fn open(dir: &Path, options: Map<String, Value>) -> plugin_api::Result<PmcClip> {
