@@ -17,24 +17,31 @@ use crate::{
 
 mod catalog;
 mod check;
+mod columns;
+mod fetch;
 mod files;
 mod image;
 mod manifest;
+mod partition;
 mod reader;
 mod root;
 mod rows;
 
 #[cfg(test)]
+mod layouts;
+#[cfg(test)]
 mod real_data;
 
 pub use catalog::Catalog;
 pub use check::{CheckReport, Count, check};
+pub use fetch::{HubAccess, fetch};
 pub use image::{Pixels, decode_image};
 pub use manifest::{
-    Access, Caption, Checksum, Class, Diagnosis, Fields, Filter, Manifest, PUBLISHED, PatientRule, Question, Reader,
-    Split,
+    Access, ArrayRule, Caption, Checksum, Class, Diagnosis, DicomRule, Download, Fields, Filter, Hub, Manifest,
+    PUBLISHED, Partition, PatientRule, Question, Reader, Rule, Split, Uncertain,
 };
 pub use reader::ImageRef;
+pub use root::for_download;
 
 /// One unit of work for a model, without its pixels.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +60,8 @@ pub struct Sample {
     pub options: Vec<String>,
     /// What is right.
     pub target: Target,
+    /// Indices of the classes whose truth is unknown for this sample; scores must leave them out.
+    pub unknown: Vec<u32>,
     /// The patient, where the dataset tells.
     pub patient: Option<String>,
     /// Values of the manifest's group columns; a missing value has no entry.
@@ -84,7 +93,7 @@ impl Dataset {
     /// the files that are missing.
     pub fn open(manifest: &Manifest, root: Option<&Path>) -> Result<Self> {
         let root = root::locate(manifest, root)?;
-        let dataset = Self { manifest: manifest.clone(), root, images: reader::Images::default() };
+        let dataset = Self { manifest: manifest.clone(), root, images: reader::Images::new(manifest) };
         let found: Vec<Result<()>> = manifest.splits.keys().map(|split| dataset.probe(split)).collect();
         match found.into_iter().reduce(Result::or) {
             Some(Err(missing)) => Err(missing),
@@ -126,7 +135,12 @@ impl Dataset {
 
     /// Digest over names and contents of the files that the split uses; a missing image counts as missing.
     pub fn fingerprint(&self, split: &str) -> Result<String> {
-        files::fingerprint(&self.root, &self.data_files(split)?, &self.tables(split)?)
+        let mut data = self.data_files(split)?;
+        data.extend(partition::user_file(&self.manifest, &self.root));
+        let rules = self.manifest.split(split)?;
+        let mut tables = self.tables(split)?;
+        tables.iter_mut().for_each(|table| table.rows.retain(|row| rows::accepts(&self.manifest, rules, row)));
+        files::fingerprint(&self.root, &data, &tables)
     }
 
     /// Prompts of each class, `[classes][prompts]`, in a variant of the manifest ([`PUBLISHED`] by default).

@@ -114,8 +114,8 @@ impl CheckReport {
 
 fn cells(dataset: &Dataset) -> Vec<(String, Task)> {
     let tasks = dataset.manifest().tasks();
-    let pairs = dataset.manifest().splits.keys().flat_map(|split| tasks.iter().map(move |task| (split.clone(), *task)));
-    pairs.collect()
+    let there = dataset.manifest().splits.iter().filter(|(name, split)| !split.optional || dataset.probe(name).is_ok());
+    there.flat_map(|(split, _)| tasks.iter().map(move |task| (split.clone(), *task))).collect()
 }
 
 fn checksums(dataset: &Dataset) -> Result<Vec<String>> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 
 use super::{
     Checksum, Manifest, Reader,
@@ -61,6 +62,12 @@ pub fn verify(path: &Path, published: &Checksum) -> Result<Vec<String>> {
         stream(path, |chunk| context.consume(chunk))?;
         found.push(("md5", expected, format!("{:x}", context.finalize())));
     }
+    if let Some(expected) = &published.sha256 {
+        let mut hasher = Sha256::new();
+        stream(path, |chunk| hasher.update(chunk))?;
+        let hex = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        found.push(("sha256", expected, hex));
+    }
     if let Some(expected) = &published.blake3 {
         let mut hasher = blake3::Hasher::new();
         stream(path, |chunk| {
@@ -101,26 +108,30 @@ fn find(root: &Path, name: &str, directory: bool) -> Result<Option<PathBuf>> {
 }
 
 /// Sorted paths that match a pattern whose last component may hold one `*`.
-fn glob(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
+pub fn glob(root: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let path = root.join(pattern);
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let Some((start, end)) = name.split_once('*') else {
+    if !pattern.contains('*') {
         return Ok(if path.exists() { vec![path] } else { Vec::new() });
-    };
+    }
     let dir = path.parent().unwrap_or(root);
     if !dir.is_dir() {
         return Ok(Vec::new());
     }
-    let matches = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
-    };
+    let name = |path: &Path| path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
+    let wanted = name(&path);
     let entries = std::fs::read_dir(dir).map_err(Error::io(dir))?;
     let mut paths: Vec<PathBuf> =
         entries.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>().map_err(Error::io(dir))?;
-    paths.retain(matches);
+    paths.retain(|path| fits(&wanted, &name(path)));
     paths.sort();
     Ok(paths)
+}
+
+/// Whether a relative path matches a pattern, as of [`glob`].
+pub fn fits(pattern: &str, path: &str) -> bool {
+    let Some((start, end)) = pattern.split_once('*') else { return pattern == path };
+    let between = path.strip_prefix(start).and_then(|rest| rest.strip_suffix(end));
+    between.is_some_and(|text| !text.contains('/'))
 }
 
 fn missing(manifest: &Manifest, root: &Path, what: &str) -> Error {

@@ -8,8 +8,11 @@ use std::io::Cursor;
 
 use ::image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
+use super::DicomRule;
 use crate::error::{Error, Result};
 
+mod dicom;
+mod fence;
 mod frames;
 mod jpeg;
 mod tiff;
@@ -31,13 +34,19 @@ pub struct Pixels {
     pub rgb: Vec<u8>,
 }
 
-/// Decodes JPEG, PNG, BMP, GIF, TIFF or WebP; `name` (a path) serves the error messages.
+/// Decodes JPEG, PNG, BMP, GIF, TIFF, WebP or DICOM; `name` (a path) serves the error messages.
 ///
 /// # Errors
 /// The bytes are empty, of another format, truncated or damaged; the image has more than 8 bits a channel (it must be
 /// windowed to 8 bits first), more than one frame, or more pixels than Pillow accepts.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<Pixels> {
-    decode(bytes).map_err(|message| Error::invalid(name, message))
+    decode_with(bytes, name, &DicomRule::default())
+}
+
+/// As [`decode_image`], with a rule for DICOM files.
+pub fn decode_with(bytes: &[u8], name: &str, rule: &DicomRule) -> Result<Pixels> {
+    let decoded = if dicom::recognises(bytes) { dicom::decode(bytes, rule) } else { decode(bytes) };
+    decoded.map_err(|message| Error::invalid(name, message))
 }
 
 fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
@@ -45,7 +54,7 @@ fn decode(bytes: &[u8]) -> std::result::Result<Pixels, String> {
         return Err("the image file is empty".into());
     }
     let format = ::image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format));
-    let format = format.ok_or("no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP")?;
+    let format = format.ok_or("no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF, WebP or DICOM")?;
     if format == ImageFormat::Jpeg {
         return jpeg::decode(bytes);
     }

@@ -14,6 +14,14 @@ use crate::{
     ids::{Task, check_name, digest},
 };
 
+mod validate;
+mod vocabulary;
+
+pub use vocabulary::{
+    ArrayRule, Caption, Class, Diagnosis, DicomRule, Download, Fields, Filter, Hub, Partition, PatientRule, Question,
+    Rule, Split, Uncertain,
+};
+
 /// Variant of the class prompts that is used when nobody names one.
 pub const PUBLISHED: &str = "published";
 
@@ -56,6 +64,9 @@ pub struct Manifest {
     /// Where a row keeps what every task needs.
     #[serde(default)]
     pub fields: Fields,
+    /// Columns made from the file's own: minijinja templates by name.
+    #[serde(default)]
+    pub columns: BTreeMap<String, String>,
     /// Conditions on rows, all of which must hold.
     #[serde(default, rename = "where")]
     pub filters: Vec<Filter>,
@@ -72,6 +83,18 @@ pub struct Manifest {
     pub questions: Vec<Question>,
     /// Makes the dataset one of captioning.
     pub caption: Option<Caption>,
+    /// How the rows are split where the publisher does not say.
+    pub partition: Option<Partition>,
+    /// The array of each image file, for the reader `npz-per-image`.
+    pub array: Option<ArrayRule>,
+    /// How DICOM files become 8-bit images.
+    #[serde(default)]
+    pub dicom: DicomRule,
+    /// Files that anyone may download.
+    #[serde(default, rename = "download")]
+    pub downloads: Vec<Download>,
+    /// The repository of the Hugging Face hub that holds the files.
+    pub hub: Option<Hub>,
     /// Named forms of the question, as minijinja templates over `question`, `answer`, `options` and `closed`.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
@@ -108,130 +131,22 @@ pub enum Reader {
     Parquet,
     /// NumPy archive of arrays `<key>_images` and `<key>_labels`, as MedMNIST has them.
     Npz,
+    /// A table as of `csv`, whose image column names a NumPy archive for each image.
+    NpzPerImage,
     /// Directories `<key>/<class>/<image>`.
     ImageFolder,
 }
 
 /// Checksums as a publisher gives them, in hexadecimal.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Checksum {
     /// MD5, the one that Zenodo and MedMNIST publish.
     pub md5: Option<String>,
+    /// SHA-256, the one of the Hugging Face hub.
+    pub sha256: Option<String>,
     /// BLAKE3.
     pub blake3: Option<String>,
-}
-
-/// Columns that every task needs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fields {
-    /// Column with a name that is unique within a split; without it a sample is named by its file or row.
-    pub id: Option<String>,
-    /// Column with the image, or with its path, or with a list of paths.
-    pub image: Option<String>,
-    /// Directory of the image paths, relative to the root.
-    #[serde(default)]
-    pub image_folder: PathBuf,
-    /// Columns to compare groups by, such as sex or age group.
-    #[serde(default)]
-    pub groups: Vec<String>,
-}
-
-/// A condition on one column. Values compare as text without surrounding space and without regard to ASCII case;
-/// a missing value is the empty text.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Filter {
-    /// The column.
-    pub column: String,
-    /// The value is this.
-    pub equals: Option<String>,
-    /// The value is one of these.
-    #[serde(rename = "in")]
-    pub one_of: Option<Vec<String>>,
-    /// The value is none of these.
-    pub not: Option<Vec<String>>,
-}
-
-/// Fits a row whose column starts with `starts`; the patient is the text up to the first `until` after that.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PatientRule {
-    /// The column.
-    pub column: String,
-    /// What the text has to start with.
-    #[serde(default)]
-    pub starts: String,
-    /// Mark that ends the patient's name; without it the whole text is the name.
-    pub until: Option<String>,
-}
-
-/// Label rule.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Diagnosis {
-    /// Column whose value is one of a class's `values`, or a class index.
-    pub label: String,
-}
-
-/// One class of a diagnosis.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Class {
-    /// Name in tables.
-    pub name: String,
-    /// Values of the label column that mean this class; without any, the class's index does.
-    #[serde(default)]
-    pub values: Vec<String>,
-    /// Zero-shot prompts by variant.
-    pub prompts: BTreeMap<String, Vec<String>>,
-}
-
-/// One question of a row.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Question {
-    /// Ends the sample's name where a row has several questions.
-    pub name: Option<String>,
-    /// Column with the question; a row without one gives no sample.
-    pub question: String,
-    /// Column with the answer, or with a list of accepted answers; a row without one gives no sample.
-    pub answer: String,
-    /// Whether these questions are closed.
-    pub closed: Option<bool>,
-    /// Closed are the questions of the rows that meet this condition.
-    pub closed_when: Option<Filter>,
-    /// Columns with the options of a multiple-choice question.
-    #[serde(default)]
-    pub options: Vec<String>,
-}
-
-/// Captioning.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Caption {
-    /// Column with the report; a row without one gives no sample.
-    pub report: String,
-    /// What the model is asked.
-    pub prompt: String,
-}
-
-/// One split.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Split {
-    /// As the manifest's own `files`.
-    #[serde(default)]
-    pub files: Vec<String>,
-    /// Directory (image-folder), array prefix (npz) or member (json) of this split; the split's name without it.
-    pub key: Option<String>,
-    /// Further conditions on rows.
-    #[serde(default, rename = "where")]
-    pub filters: Vec<Filter>,
-    /// Expected number of samples per task.
-    #[serde(default)]
-    pub counts: BTreeMap<Task, u64>,
 }
 
 impl Manifest {
@@ -260,6 +175,11 @@ impl Manifest {
         offered.into_iter().filter(|(_, there)| *there).map(|(task, _)| task).collect()
     }
 
+    /// Whether any number of classes may apply to a sample, where else exactly one does.
+    pub fn multi_label(&self) -> bool {
+        self.diagnosis.as_ref().is_some_and(|rule| rule.multi_label)
+    }
+
     /// The split of that name, or an error with the nearest name.
     pub fn split(&self, name: &str) -> Result<&Split> {
         self.splits.get(name).ok_or_else(|| {
@@ -279,53 +199,6 @@ impl Manifest {
             let known = self.classes.iter().flat_map(|class| class.prompts.keys().map(String::as_str));
             let hint = suggest(variant, known);
             Error::usage(format!("dataset `{}` has no class prompts `{variant}`{hint}", self.id))
-        })
-    }
-
-    fn validate(&self) -> std::result::Result<(), String> {
-        if self.tasks().is_empty() {
-            return Err("no task: add [diagnosis], [[question]] or [caption]".into());
-        }
-        if self.splits.is_empty() {
-            return Err("no split: add [splits.test]".into());
-        }
-        if self.diagnosis.is_some() != (self.classes.len() >= 2) {
-            return Err("[diagnosis] and at least two [[class]] tables go together".into());
-        }
-        if !self.files.is_empty() && !self.any_of.is_empty() {
-            return Err("`files` and `any_of` exclude each other".into());
-        }
-        if self.questions.len() > 1 && self.questions.iter().any(|question| question.name.is_none()) {
-            return Err("with several [[question]] tables each needs a `name`".into());
-        }
-        if !matches!(self.reader, Reader::Npz | Reader::ImageFolder) && self.fields.image.is_none() {
-            return Err("no image: add `image` to [fields]".into());
-        }
-        let variants = |class: &Class| class.prompts.keys().cloned().collect::<Vec<_>>();
-        for class in &self.classes {
-            if !class.prompts.contains_key(PUBLISHED) || class.prompts.values().any(Vec::is_empty) {
-                return Err(format!("class `{}` needs prompts, at least of the variant `{PUBLISHED}`", class.name));
-            }
-            if variants(class) != variants(&self.classes[0]) {
-                return Err(format!(
-                    "class `{}` has other variants of prompts than `{}`",
-                    class.name, self.classes[0].name
-                ));
-            }
-        }
-        let needs_files = self.reader != Reader::ImageFolder && self.files.is_empty() && self.any_of.is_empty();
-        for (name, split) in &self.splits {
-            check_name("split", name).map_err(|e| e.to_string())?;
-            if needs_files && split.files.is_empty() {
-                return Err(format!("split `{name}` has no files: add `files` to it or to the manifest"));
-            }
-            if let Some(task) = split.counts.keys().find(|task| !self.tasks().contains(task)) {
-                return Err(format!("split `{name}` counts samples of `{task}`, which the manifest does not offer"));
-            }
-        }
-        self.templates.iter().try_for_each(|(name, source)| {
-            let checked = minijinja::Environment::new().template_from_str(source).map(|_| ());
-            checked.map_err(|e| format!("template `{name}`: {e}"))
         })
     }
 }

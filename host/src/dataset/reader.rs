@@ -8,13 +8,17 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{Manifest, Pixels, Reader, decode_image};
+use super::{ArrayRule, DicomRule, Manifest, Pixels, Reader, Split, columns, image, partition};
 use crate::error::{Error, Result, suggest};
 
 mod folder;
 mod npz;
+mod npz_image;
 mod parquet;
+mod spreadsheet;
 mod text;
+
+pub use text::csv;
 
 /// The rows of one file.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ enum Place {
     File(PathBuf),
     Parquet { file: Arc<Path>, column: Arc<str>, row: u64 },
     Npz { file: Arc<Path>, array: Arc<str>, index: u64 },
+    Array(PathBuf),
 }
 
 /// Decodes images; keeps what neighbouring images share.
@@ -54,25 +59,51 @@ enum Place {
 pub struct Images {
     parquet: parquet::ImageColumns,
     npz: npz::ImageArrays,
+    dicom: DicomRule,
+    array: Option<ArrayRule>,
 }
 
-/// Reads the tables of a split from its data files.
+/// Reads the tables of a split from its data files, with the columns that the manifest makes.
 pub fn read(manifest: &Manifest, root: &Path, name: &str, files: &[PathBuf]) -> Result<Vec<Table>> {
-    let key = manifest.split(name)?.key.as_deref().unwrap_or(name);
+    let split = manifest.split(name)?;
+    let key = split.key.as_deref().unwrap_or(name);
     let read = |file: &PathBuf| {
-        let image_column = manifest.fields.image.as_deref();
         let mut table = match manifest.reader {
             Reader::Json => text::json(file, key),
             Reader::Jsonl => text::jsonl(file),
-            Reader::Csv => text::csv(file),
-            Reader::Parquet => parquet::rows(file, image_column),
+            Reader::Csv | Reader::NpzPerImage => table_of(file),
+            Reader::Parquet => parquet::rows(file, manifest.fields.image.as_deref()),
             Reader::Npz => npz::rows(file, key),
             Reader::ImageFolder => folder::rows(file, root),
         }?;
-        attach_image_files(&mut table, image_column, &root.join(&manifest.fields.image_folder))?;
+        let columns = manifest.columns.iter().chain(&split.columns).map(|(name, text)| (name.clone(), text.clone()));
+        columns::add(&columns.collect(), &mut table, split.optional)?;
+        attach_image_files(&mut table, manifest, split, root)?;
         Ok(table)
     };
-    files.iter().map(read).collect()
+    let mut tables = files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    if split.files.is_empty() {
+        partition::add(manifest, root, &mut tables)?;
+    }
+    Ok(tables)
+}
+
+fn table_of(file: &Path) -> Result<Table> {
+    match file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx")) {
+        true => spreadsheet::rows(file),
+        false => text::csv(file),
+    }
+}
+
+/// Refuses a table that lacks one of the columns.
+pub fn require<'a>(table: &Table, columns: impl IntoIterator<Item = &'a String>) -> Result<()> {
+    match columns.into_iter().find(|column| !table.columns.contains(*column)) {
+        Some(missing) => {
+            let hint = suggest(missing, table.columns.iter().map(String::as_str));
+            Err(Error::invalid(&table.file, format!("has no column `{missing}`{hint}")))
+        }
+        None => Ok(()),
+    }
 }
 
 /// The text of a value without surrounding space; nothing for an empty one, `null`, a list or an object.
@@ -94,28 +125,47 @@ pub fn texts_of(value: &Value) -> Vec<String> {
     }
 }
 
-/// Rows whose format holds no images get them from the paths in the image column.
-fn attach_image_files(table: &mut Table, column: Option<&str>, folder: &Path) -> Result<()> {
-    let Some(column) = column else { return Ok(()) };
-    for (number, row) in table.rows.iter_mut().enumerate().filter(|(_, row)| row.images.is_empty()) {
-        if !table.columns.contains(column) {
-            let hint = suggest(column, table.columns.iter().map(String::as_str));
-            return Err(Error::invalid(&table.file, format!("has no column `{column}`{hint}")));
-        }
+/// Rows whose format holds no images get them from the paths in the image column. Where the split has folders of its
+/// own, rows without an image there are dropped.
+fn attach_image_files(table: &mut Table, manifest: &Manifest, split: &Split, root: &Path) -> Result<()> {
+    let Some(column) = &manifest.fields.image else { return Ok(()) };
+    let own = !split.image_folders.is_empty();
+    let folders = if own { &split.image_folders } else { &manifest.fields.image_folders };
+    let folders: Vec<PathBuf> = folders.iter().map(|folder| root.join(folder)).collect();
+    if table.rows.iter().any(|row| row.images.is_empty()) {
+        require(table, [column])?;
+    }
+    for row in table.rows.iter_mut().filter(|row| row.images.is_empty()) {
         let paths = row.cells.get(column).map(texts_of).unwrap_or_default();
-        if paths.is_empty() {
-            return Err(Error::invalid(&table.file, format!("row {}: column `{column}` names no image", number + 1)));
-        }
-        row.images = paths.iter().map(|path| ImageRef(Place::File(folder.join(path)))).collect();
+        let place = |path: &String| {
+            let file = in_folder(root, &folders, path);
+            if manifest.array.is_some() { Place::Array(file) } else { Place::File(file) }
+        };
+        row.images = paths.iter().map(place).map(ImageRef).collect();
+    }
+    if own {
+        table.rows.retain(|row| row.images.iter().filter_map(ImageRef::file).any(Path::is_file));
     }
     Ok(())
+}
+
+/// The path in the first folder that holds it; in the first of all where none does.
+fn in_folder(root: &Path, folders: &[PathBuf], path: &str) -> PathBuf {
+    match folders {
+        [] => root.join(path),
+        [only] => only.join(path),
+        [first, ..] => {
+            let found = folders.iter().map(|folder| folder.join(path)).find(|path| path.is_file());
+            found.unwrap_or_else(|| first.join(path))
+        }
+    }
 }
 
 impl ImageRef {
     /// The path of an image that is a file of its own.
     pub fn file(&self) -> Option<&Path> {
         match &self.0 {
-            Place::File(path) => Some(path),
+            Place::File(path) | Place::Array(path) => Some(path),
             Place::Parquet { .. } | Place::Npz { .. } => None,
         }
     }
@@ -125,7 +175,7 @@ impl std::fmt::Display for ImageRef {
     /// The path, or the file with the position inside it.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.0 {
-            Place::File(path) => write!(f, "{}", path.display()),
+            Place::File(path) | Place::Array(path) => write!(f, "{}", path.display()),
             Place::Parquet { file, column, row } => write!(f, "{}[{column}][{row}]", file.display()),
             Place::Npz { file, array, index } => write!(f, "{}[{array}][{index}]", file.display()),
         }
@@ -133,16 +183,29 @@ impl std::fmt::Display for ImageRef {
 }
 
 impl Images {
+    /// For the images of a dataset.
+    pub fn new(manifest: &Manifest) -> Self {
+        Self { dicom: manifest.dicom, array: manifest.array.clone(), ..Self::default() }
+    }
+
     /// Decodes one image.
     pub fn pixels(&self, image: &ImageRef) -> Result<Pixels> {
         match &image.0 {
             Place::File(path) => {
-                decode_image(&std::fs::read(path).map_err(Error::io(path))?, &path.display().to_string())
+                self.decode(&std::fs::read(path).map_err(Error::io(path))?, &path.display().to_string())
             }
             Place::Parquet { file, column, row } => {
-                decode_image(self.parquet.bytes(file, column, *row)?.data(), &image.to_string())
+                self.decode(self.parquet.bytes(file, column, *row)?.data(), &image.to_string())
             }
             Place::Npz { file, array, index } => self.npz.pixels(file, array, *index),
+            Place::Array(path) => match &self.array {
+                Some(rule) => npz_image::pixels(path, rule),
+                None => Err(Error::invalid(path, "the manifest names no array for it")),
+            },
         }
+    }
+
+    fn decode(&self, bytes: &[u8], name: &str) -> Result<Pixels> {
+        image::decode_with(bytes, name, &self.dicom)
     }
 }

@@ -13,6 +13,17 @@ pub fn locate(manifest: &Manifest, root: Option<&Path>) -> Result<PathBuf> {
     locate_with(manifest, root, std::env::var_os(DATA).map(PathBuf::from))
 }
 
+/// Where a downloaded copy goes: the given root, else `$MEDVLM_DATA/<id>`.
+///
+/// # Errors
+/// Neither is given.
+pub fn for_download(manifest: &Manifest, root: Option<&Path>) -> Result<PathBuf> {
+    let shared = || Some(PathBuf::from(std::env::var_os(DATA)?).join(&manifest.id));
+    root.map(Path::to_path_buf).or_else(shared).ok_or_else(|| {
+        Error::usage(format!("nowhere to put dataset `{}`: name a directory with `--root`, or set {DATA}", manifest.id))
+    })
+}
+
 fn locate_with(manifest: &Manifest, root: Option<&Path>, data: Option<PathBuf>) -> Result<PathBuf> {
     let bundled = || Some(manifest.path.parent()?.join(manifest.bundled.as_ref()?));
     let shared = || Some(data?.join(&manifest.id)).filter(|dir| dir.is_dir());

@@ -3,28 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Filter, Manifest, PatientRule, Question, Sample, Target,
-    reader::{Row, Table, text_of, texts_of},
+    Filter, Manifest, PatientRule, Question, Sample, Split, Target,
+    reader::{Row, Table, require, text_of, texts_of},
 };
 use crate::{
     error::{Error, Result, suggest},
     ids::Task,
 };
 
+mod labels;
+
 /// The samples that the rows of a split give for a task.
 pub fn samples(manifest: &Manifest, split: &str, task: Task, tables: &[Table]) -> Result<Vec<Sample>> {
-    let filters: Vec<&Filter> = manifest.filters.iter().chain(&manifest.split(split)?.filters).collect();
-    let columns = columns_used(manifest, task, &filters);
+    let rules = manifest.split(split)?;
+    let columns = columns_used(manifest, task, rules);
     let mut samples = Vec::new();
     let mut total = 0usize;
     for table in tables {
         require(table, &columns)?;
         for (number, row) in table.rows.iter().enumerate() {
             total += 1;
-            if filters.iter().all(|filter| filter.accepts(row)) {
+            if accepts(manifest, rules, row) {
                 let common = Common::of(manifest, row, || format!("{split}-{}", total - 1));
                 let place = |message| Error::invalid(&table.file, format!("row {}: {message}", number + 1));
-                samples.extend(of_row(manifest, task, row, &common).map_err(place)?);
+                if let (true, Some(column)) = (row.images.is_empty(), &manifest.fields.image) {
+                    return Err(place(format!("column `{column}` names no image")));
+                }
+                samples.extend(of_row(manifest, rules, task, row, &common).map_err(place)?);
             }
         }
     }
@@ -59,6 +64,18 @@ pub fn render_question(manifest: &Manifest, sample: &Sample, template: &str) -> 
     rendered.map_err(|e| Error::invalid(&manifest.path, format!("template `{template}`: {e}")))
 }
 
+/// Whether a row meets the conditions of the manifest and of a split.
+pub fn accepts(manifest: &Manifest, split: &Split, row: &Row) -> bool {
+    let missing = |filter: &&Filter| split.optional && !row.cells.contains_key(&filter.column);
+    let mut filters = manifest.filters.iter().filter(|filter| !missing(filter)).chain(&split.filters);
+    filters.all(|filter| filter.accepts(row))
+}
+
+/// The text of a row's cell, where there is one.
+pub fn cell(row: &Row, column: &str) -> Option<String> {
+    row.cells.get(column).and_then(text_of)
+}
+
 /// What all samples of a row share.
 struct Common {
     id: String,
@@ -89,16 +106,25 @@ impl Common {
             closed: None,
             options: Vec::new(),
             target,
+            unknown: Vec::new(),
             patient: self.patient.clone(),
             groups: self.groups.clone(),
         }
     }
 }
 
-fn of_row(manifest: &Manifest, task: Task, row: &Row, common: &Common) -> std::result::Result<Vec<Sample>, String> {
+fn of_row(
+    manifest: &Manifest,
+    split: &Split,
+    task: Task,
+    row: &Row,
+    common: &Common,
+) -> std::result::Result<Vec<Sample>, String> {
     match (task, &manifest.diagnosis, &manifest.caption) {
         (Task::Diagnosis, Some(rule), _) => {
-            Ok(vec![common.sample(row, Target::Labels(labels(manifest, row, &rule.label)?))])
+            let policy = split.uncertain.unwrap_or(rule.uncertain);
+            let labels = labels::labels(manifest, rule, policy, row)?;
+            Ok(vec![Sample { unknown: labels.unknown, ..common.sample(row, Target::Labels(labels.of)) }])
         }
         (Task::Caption, _, Some(caption)) => {
             let report = cell(row, &caption.report);
@@ -127,33 +153,9 @@ fn vqa_sample(question: &Question, row: &Row, common: &Common) -> Option<Sample>
     })
 }
 
-fn labels(manifest: &Manifest, row: &Row, column: &str) -> std::result::Result<Vec<u32>, String> {
-    let value = row.cells.get(column);
-    let texts = value.map(texts_of).unwrap_or_default();
-    if texts.is_empty() && !value.is_some_and(serde_json::Value::is_array) {
-        return Err(format!("column `{column}` has no label"));
-    }
-    let class = |text: &String| {
-        let found = manifest.classes.iter().zip(0u32..).find(|(class, index)| match class.values.is_empty() {
-            true => text.parse() == Ok(*index),
-            false => class.values.iter().any(|value| same(value, text)),
-        });
-        found.map(|(_, index)| index).ok_or_else(|| {
-            let known = manifest.classes.iter().zip(0..).flat_map(|(class, index)| match class.values.is_empty() {
-                true => vec![format!("{index}")],
-                false => class.values.clone(),
-            });
-            let known = known.collect::<Vec<_>>().join(", ");
-            format!("column `{column}` has `{text}`, which is no class (known: {known})")
-        })
-    };
-    let indices: BTreeSet<u32> = texts.iter().map(class).collect::<std::result::Result<_, _>>()?;
-    Ok(indices.into_iter().collect())
-}
-
 impl Filter {
     /// Whether a row meets the condition.
-    fn accepts(&self, row: &Row) -> bool {
+    pub fn accepts(&self, row: &Row) -> bool {
         let text = cell(row, &self.column).unwrap_or_default();
         let among = |values: &Vec<String>| values.iter().any(|value| same(value, &text));
         self.equals.as_ref().is_none_or(|value| same(value, &text))
@@ -171,20 +173,23 @@ impl PatientRule {
     }
 }
 
-fn cell(row: &Row, column: &str) -> Option<String> {
-    row.cells.get(column).and_then(text_of)
-}
-
 fn same(a: &str, b: &str) -> bool {
     a.trim().eq_ignore_ascii_case(b.trim())
 }
 
-fn columns_used(manifest: &Manifest, task: Task, filters: &[&Filter]) -> BTreeSet<String> {
-    let mut columns: BTreeSet<&String> = manifest.fields.id.iter().chain(&manifest.fields.groups).collect();
-    columns.extend(filters.iter().map(|filter| &filter.column));
-    columns.extend(manifest.patient_rules.iter().map(|rule| &rule.column));
+fn columns_used(manifest: &Manifest, task: Task, split: &Split) -> BTreeSet<String> {
+    let mut columns: BTreeSet<&String> = manifest.fields.id.iter().collect();
+    columns.extend(split.filters.iter().map(|filter| &filter.column));
+    if !split.optional {
+        columns.extend(manifest.filters.iter().map(|filter| &filter.column));
+        columns.extend(&manifest.fields.groups);
+        columns.extend(manifest.patient_rules.iter().map(|rule| &rule.column));
+    }
     match task {
-        Task::Diagnosis => columns.extend(manifest.diagnosis.iter().map(|rule| &rule.label)),
+        Task::Diagnosis => {
+            columns.extend(manifest.diagnosis.iter().filter_map(|rule| rule.label.as_ref()));
+            columns.extend(manifest.classes.iter().filter_map(|class| class.column.as_ref()));
+        }
         Task::Caption => columns.extend(manifest.caption.iter().map(|caption| &caption.report)),
         Task::Vqa => {
             for question in &manifest.questions {
@@ -195,16 +200,6 @@ fn columns_used(manifest: &Manifest, task: Task, filters: &[&Filter]) -> BTreeSe
         }
     }
     columns.into_iter().cloned().collect()
-}
-
-fn require(table: &Table, columns: &BTreeSet<String>) -> Result<()> {
-    match columns.difference(&table.columns).next() {
-        Some(missing) => {
-            let hint = suggest(missing, table.columns.iter().map(String::as_str));
-            Err(Error::invalid(&table.file, format!("has no column `{missing}`{hint}")))
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

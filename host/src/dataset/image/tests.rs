@@ -52,7 +52,7 @@ fn animations_are_refused_with_the_number_of_their_frames() {
 #[test]
 fn what_holds_no_image_is_refused() {
     assert_eq!(refusal(b""), "a.img: the image file is empty");
-    let unknown = "a.img: no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF or WebP";
+    let unknown = "a.img: no image that can be read: expected JPEG, PNG, BMP, GIF, TIFF, WebP or DICOM";
     assert_eq!(refusal(b"<html>not found</html>"), unknown);
     assert_eq!(refusal(b"P6 1 1 255 abc"), unknown);
     let zero = refusal(&fixture("bad-zero-width.png"));

@@ -69,6 +69,29 @@ fn what_cannot_work_is_refused_when_it_is_read() {
             "with several [[question]] tables each needs a `name`",
         ),
         (
+            CLASSES.replace("label = 'y'", ""),
+            "the labels need either `label` in [diagnosis] or `column` in each [[class]]",
+        ),
+        (
+            CLASSES.replace("label = 'y'", "").replace("name = ", "column = 'c'\nname = "),
+            "classes with a `column` of their own need `multi_label = true` in [diagnosis]",
+        ),
+        (
+            CLASSES.replace("label = 'y'", "label = 'y'\nuncertain = 'ones'"),
+            "`uncertain` needs `uncertain_values` in [diagnosis] and `column` in each [[class]]",
+        ),
+        (
+            format!("partition = {{ rule = 'seeded', unit = 'u', parts = {{ a = 0.5, b = 0.4 }} }}\n{CLASSES}"),
+            "the `parts` of [partition] must be shares that sum to 1",
+        ),
+        (
+            format!(
+                "partition = {{ rule = 'fairmedfm', unit = 'u', parts = {{ train = 0.5, test = 0.5 }} }}\n{CLASSES}"
+            ),
+            "the rule `fairmedfm` needs a `group`, and the parts `train` and `test`",
+        ),
+        (format!("array = {{ key = 'a' }}\n{CLASSES}"), "[array] and the reader `npz-per-image` go together"),
+        (
             format!("{CLASSES}counts = {{ caption = 1 }}\n"),
             "split `test` counts samples of `caption`, which the manifest does not offer",
         ),
@@ -76,6 +99,8 @@ fn what_cannot_work_is_refused_when_it_is_read() {
     for (text, message) in cases {
         assert_eq!(load(&format!("{HEAD}{text}")).expect_err(message), format!("tiny.toml: {message}"));
     }
+    let error = load(&format!("{HEAD}columns = {{ c = '{{{{ a|pad(3' }}\n{CLASSES}")).expect_err("broken column");
+    assert!(error.starts_with("tiny.toml: column `c`: "), "{error}");
     let error = load(&format!("{HEAD}templates = {{ t = '{{{{ question' }}\n{CLASSES}")).expect_err("broken template");
     assert!(error.starts_with("tiny.toml: template `t`: "), "{error}");
 }

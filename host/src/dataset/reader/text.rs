@@ -42,10 +42,11 @@ pub fn jsonl(path: &Path) -> Result<Table> {
     Ok(table(path, objects.collect::<Result<_>>()?))
 }
 
-/// Values with a header line, separated by commas, or by tabs in a `.tsv`.
+/// Values with a header line, separated by commas, or by tabs in a `.tsv` or `.tab`.
 pub fn csv(path: &Path) -> Result<Table> {
     let text = read(path)?;
-    let tab = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tsv"));
+    let tab =
+        path.extension().is_some_and(|extension| ["tsv", "tab"].iter().any(|tab| extension.eq_ignore_ascii_case(tab)));
     let mut reader = ::csv::ReaderBuilder::new()
         .delimiter(if tab { b'\t' } else { b',' })
         .from_reader(text.trim_start_matches('\u{feff}').as_bytes());
@@ -53,13 +54,23 @@ pub fn csv(path: &Path) -> Result<Table> {
         let line = e.position().map_or(1, |position| position.line());
         Error::invalid(at(path, usize::try_from(line).unwrap_or_default()), format!("invalid table: {e}"))
     };
-    let header: Vec<String> = reader.headers().map_err(broken)?.iter().map(|name| name.trim().to_string()).collect();
+    let header = column_names(reader.headers().map_err(broken)?.iter());
     let objects = reader.records().map(|record| {
         let record = record.map_err(broken)?;
         Ok(header.iter().cloned().zip(record.iter().map(Value::from)).collect())
     });
     let rows = objects.collect::<Result<_>>()?;
     Ok(Table { columns: header.into_iter().collect(), ..table(path, rows) })
+}
+
+/// Names of columns without surrounding space; an empty or repeated one is called after its position, as `#2`.
+pub fn column_names<'a>(header: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (name, number) in header.map(str::trim).zip(1..) {
+        let unusable = name.is_empty() || names.iter().any(|known| known == name);
+        names.push(if unusable { format!("#{number}") } else { name.to_string() });
+    }
+    names
 }
 
 fn read(path: &Path) -> Result<String> {

@@ -43,13 +43,16 @@ fn labels_follow_from_the_values_of_the_classes() {
         {"id": 1, "image": "x/1.png", "dx": "nv", "sex": "f"},
         {"id": 2, "image": ["2.png", "3.png"], "dx": " MEL ", "sex": null},
         {"id": 3, "image": "4.png", "dx": ["mel", "bkl"], "sex": ""},
+        {"id": 4, "image": "5.png", "dx": [], "sex": ""},
     ]);
-    let samples = read(DIAGNOSIS, Task::Diagnosis, rows).expect("samples");
+    let several = DIAGNOSIS.replace("label = 'dx'", "label = 'dx'\nmulti_label = true");
+    let samples = read(&several, Task::Diagnosis, rows).expect("samples");
     let targets: Vec<&Target> = samples.iter().map(|sample| &sample.target).collect();
-    assert_eq!(targets, [&Target::Labels(vec![0]), &Target::Labels(vec![1]), &Target::Labels(vec![0, 1])]);
+    let expected = [vec![0], vec![1], vec![0, 1], vec![]].map(Target::Labels);
+    assert_eq!(targets, expected.iter().collect::<Vec<_>>());
     assert_eq!(
         samples.iter().map(|sample| (sample.index, sample.id.as_str())).collect::<Vec<_>>(),
-        [(0, "1"), (1, "2"), (2, "3")]
+        [(0, "1"), (1, "2"), (2, "3"), (3, "4")]
     );
     assert_eq!(samples[0].groups, [("sex".to_string(), "f".to_string())].into());
     assert!(samples[1].groups.is_empty() && samples[2].groups.is_empty());
@@ -74,6 +77,8 @@ fn rows_that_make_no_sense_are_named() {
     assert_eq!(error, "a.json: row 2: column `dx` has `bcc`, which is no class (known: nv, bkl, mel)");
     let error = failure(DIAGNOSIS, Task::Diagnosis, json!([row(Value::Null)]));
     assert_eq!(error, "a.json: row 1: column `dx` has no label");
+    let error = failure(DIAGNOSIS, Task::Diagnosis, json!([row(json!(["nv", "mel"]))]));
+    assert_eq!(error, "a.json: row 1: column `dx` has 2 classes where one applies; is it `multi_label`?");
     let error = failure(DIAGNOSIS, Task::Diagnosis, json!([row("nv".into()), row("nv".into())]));
     assert_eq!(error, "tiny.toml: two samples of split `test` are named `1`");
     let error = failure(DIAGNOSIS, Task::Diagnosis, json!([{"id": 1, "image": "i", "dxx": "nv", "sex": ""}]));
