@@ -4,8 +4,10 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 mod parity {
+    pub mod biomedclip;
     pub mod broken;
     pub mod cases;
+    pub mod pmcclip;
     pub mod reference;
     pub mod siglip;
     pub mod training;
