@@ -98,11 +98,8 @@ impl Config {
             if !queries.use_qformer_text_input {
                 return Err("`use_qformer_text_input` is false, so this Q-Former reads no texts".into());
             }
-            let crossing = Crossing {
-                every: queries.cross_attention_frequency,
-                width: vision.hidden_size,
-                query_mlp: true,
-            };
+            let crossing =
+                Crossing { every: queries.cross_attention_frequency, width: vision.hidden_size, query_mlp: true };
             Self::new(raw, vision, text, crossing, positive(raw, "num_query_tokens", 32)?)
         })
     }

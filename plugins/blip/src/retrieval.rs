@@ -91,9 +91,9 @@ impl Place {
     /// # Errors
     /// There is no directory, or a device, format or option is unknown.
     pub fn new(open: Open, architecture: &str, score: Score) -> Result<Self> {
-        let dir = open.weights.ok_or_else(|| {
-            Error::config(format!("architecture `{architecture}` needs a directory with weights"))
-        })?;
+        let dir = open
+            .weights
+            .ok_or_else(|| Error::config(format!("architecture `{architecture}` needs a directory with weights")))?;
         if let Some(option) = open.options.keys().find(|option| *option != "score") {
             return Err(Error::config(format!("unknown option `{option}`; architecture `{architecture}` has `score`")));
         }
@@ -103,7 +103,12 @@ impl Place {
             Some(Value::String(name)) if name == "itc" => Score::Itc,
             Some(other) => return Err(Error::config(format!("option `score` is {other}; known are `itm` and `itc`"))),
         };
-        Ok(Self { dir, device: device(&open.device).map_err(config)?, dtype: dtype(&open.dtype).map_err(config)?, score })
+        Ok(Self {
+            dir,
+            device: device(&open.device).map_err(config)?,
+            dtype: dtype(&open.dtype).map_err(config)?,
+            score,
+        })
     }
 
     /// An error of assembling the model that concerns a dimension is one of `config.json`.
@@ -129,13 +134,12 @@ impl<M: Matcher> Retrieval<M> {
         let processor = ImageProcessor::blip_from_dir(&place.dir).map_err(config)?;
         let (vision, matcher) = assemble(weights).map_err(|e| place.blame(e))?;
         weights.finish().map_err(config)?;
-        let matcher = matcher.map(|matcher| {
-            // Tokenizers may know more ids than the model, such as an image's; those are refused where they occur.
-            let tokenizer = WordPieceTokenizer::from_dir(&place.dir, matcher.context(), usize::MAX);
-            Ok::<_, Error>((matcher, tokenizer.map_err(config)?))
-        });
         let matcher = match matcher {
-            Ok(matcher) => Ok(matcher?),
+            Ok(matcher) => {
+                // Tokenizers may know more ids than the model, such as an image's; those are refused where they occur.
+                let tokenizer = WordPieceTokenizer::from_dir(&place.dir, matcher.context(), usize::MAX);
+                Ok((matcher, tokenizer.map_err(config)?))
+            }
             Err(reason) => Err(reason),
         };
         Ok(Self { place, vision, matcher, processor, parameters: weights.parameters() })
@@ -281,7 +285,10 @@ impl<M: Matcher> Model for Retrieval<M> {
     /// are both `itc_scores` [n, t], `itm_scores` [n, t, 2] as the reference returns them, and `logits` [n, t].
     fn inspect(&self, request: &Inspect, images: &[Image<'_>]) -> Result<Inspection> {
         let mut arrays = Vec::new();
-        let mut add = |name: &str, tensor: &Tensor| Ok::<_, Error>(arrays.push((name.to_string(), array(tensor)?)));
+        let mut add = |name: &str, tensor: &Tensor| {
+            arrays.push((name.to_string(), array(tensor)?));
+            Ok::<_, Error>(())
+        };
         let mut seen = None;
         if !images.is_empty() {
             let pixels = self.pixels(images)?;

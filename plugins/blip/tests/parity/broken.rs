@@ -47,7 +47,13 @@ fn tensors() {
 fn configurations() {
     for (case, file, from, to, reason) in [
         ("retrieval", CONFIG, "\"blip\"", "\"clip\"", "`model_type` is `clip`, expected `blip`"),
-        ("retrieval", CONFIG, "BlipForImageTextRetrieval", "BlipFor", "`architectures` is `BlipFor`; known are `BlipForI"),
+        (
+            "retrieval",
+            CONFIG,
+            "BlipForImageTextRetrieval",
+            "BlipFor",
+            "`architectures` is `BlipFor`; known are `BlipForI",
+        ),
         ("retrieval", CONFIG, "\"hidden_size\": 32", "\"hidden_size\": \"wide\"", "expected usize"),
         ("retrieval", CONFIG, "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "5 attention heads"),
         ("retrieval", CONFIG, "\"num_attention_heads\": 3", "\"num_attention_heads\": 0", "0 attention heads"),

@@ -88,7 +88,8 @@ fn prompts_of_a_class_are_averaged() {
         let embeds = golden(case, "text_embeds").unwrap();
         let mean = embeds.narrow(0, 0, 2).unwrap().mean_keepdim(0).unwrap();
         let length = mean.sqr().unwrap().sum_all().unwrap().sqrt().unwrap();
-        let expected = Tensor::cat(&[mean.broadcast_div(&length).unwrap(), embeds.narrow(0, 2, 1).unwrap()], 0).unwrap();
+        let expected =
+            Tensor::cat(&[mean.broadcast_div(&length).unwrap(), embeds.narrow(0, 2, 1).unwrap()], 0).unwrap();
         let found = as_tensor(&model(case, Some("itc")).encode_classes(&prompts).unwrap());
         assert_near(case, "mean embedding", &found, &expected);
     }
@@ -119,7 +120,8 @@ fn a_batch_equals_single_inputs() {
 /// More than one pass of texts, and more than one of images for each.
 #[test]
 fn many_pairs_equal_few() {
-    let text = |n: usize| ["a photo of pneumonia", "no finding", "a nodule in the left lung", "x ray"][n % 4].to_string();
+    let text =
+        |n: usize| ["a photo of pneumonia", "no finding", "a nodule in the left lung", "x ray"][n % 4].to_string();
     let many: Vec<_> = (0..70).map(text).collect();
     for case in ["retrieval", "blip2"] {
         let model = model(case, Some("itm"));

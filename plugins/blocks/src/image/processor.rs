@@ -84,8 +84,9 @@ impl ImageProcessor {
         let path = dir.join(FILE);
         let mut config = if path.is_file() { read_json(&path)? } else { Config::default() };
         let size = config.size.take().unwrap_or_else(|| json!(384));
-        let (height, width) = read_crop(&size)
-            .map_err(|_| Error::invalid(&path, format!("`size` is {size}; expected a number, or `height` and `width`")))?;
+        let (height, width) = read_crop(&size).map_err(|_| {
+            Error::invalid(&path, format!("`size` is {size}; expected a number, or `height` and `width`"))
+        })?;
         config.size = Some(json!([height, width]));
         config.do_center_crop = Some(false);
         Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
