@@ -1,7 +1,7 @@
 //! Plugin of BLIP and BLIP-2, as far as they compare images with texts.
 
 pub mod blip;
-pub mod blip2;
+pub mod blip2_itm;
 pub mod config;
 mod convert;
 mod keys;

@@ -97,7 +97,7 @@ fn settings() {
     assert_eq!(error.message, "architecture `blip` needs a directory with weights");
     let mut request = Open { weights: Some(dir("blip2")), ..Default::default() };
     request.options.insert("scores".into(), "itm".into());
-    let error = blip::blip2::open(request).err().unwrap();
+    let error = blip::blip2_itm::open(request).err().unwrap();
     assert_eq!(error.message, "unknown option `scores`; architecture `blip2_itm` has `score`");
 }
 

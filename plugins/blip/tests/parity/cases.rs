@@ -33,7 +33,7 @@ pub fn open(case: &str, dir: &Path, dtype: &str, score: Option<&str>) -> plugin_
     let options = score.map(|score| ("score".to_string(), json!(score))).into_iter().collect();
     let request = Open { weights: Some(dir.to_path_buf()), dtype: dtype.into(), options, ..Default::default() };
     match case.starts_with("blip2") {
-        true => Ok(Box::new(blip::blip2::open(request)?)),
+        true => Ok(Box::new(blip::blip2_itm::open(request)?)),
         false => Ok(Box::new(blip::blip::open(request)?)),
     }
 }
