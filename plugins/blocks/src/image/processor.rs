@@ -1,4 +1,4 @@
-//! `transformers.CLIPImageProcessor` and `SiglipImageProcessor` (4.53.1): resize, centre crop, rescale, normalise.
+//! `transformers.CLIPImageProcessor` and its kin (4.53.1): resize, centre crop, rescale, normalise.
 
 use std::path::Path;
 
@@ -103,6 +103,23 @@ impl ImageProcessor {
             }
             _ => Self::from_config(config).map_err(|reason| Error::invalid(path, reason)),
         }
+    }
+
+    /// As [`ImageProcessor::from_dir`], but of BLIP's class: squashed to height and width, by default 384 each, and no
+    /// crop; reference `transformers.BlipImageProcessor`.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::from_dir`], or `size` names no height and width.
+    pub fn blip_from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let mut config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        let size = config.size.take().unwrap_or_else(|| json!(384));
+        let (height, width) = read_crop(&size).map_err(|_| {
+            Error::invalid(&path, format!("`size` is {size}; expected a number, or `height` and `width`"))
+        })?;
+        config.size = Some(json!([height, width]));
+        config.do_center_crop = Some(false);
+        Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
     }
 
     fn from_config(config: Config) -> std::result::Result<Self, String> {
