@@ -1,5 +1,7 @@
 //! Text towers.
 
+mod bert;
 mod clip_text;
 
+pub use bert::{Bert, BertConfig};
 pub use clip_text::{ClipText, ClipTextConfig, Pool};

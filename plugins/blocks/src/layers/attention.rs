@@ -40,7 +40,8 @@ impl Attention {
         Ok(Self { input, output, heads: config.heads, scale: ((width / config.heads) as f64).powf(-0.5) })
     }
 
-    /// `[batch, tokens, width]` to the same shape; `mask` `[tokens, tokens]` is added to the scores.
+    /// `[batch, tokens, width]` to the same shape; `mask` is added to the scores `[batch, heads, tokens, tokens]`
+    /// and may have lengths of 1 there, or no leading axes.
     ///
     /// # Errors
     /// Shapes do not agree.
