@@ -1,4 +1,7 @@
-//! CLIP's byte-level BPE tokenizer; reference `transformers.CLIPTokenizerFast` (4.53.1).
+//! CLIP's byte-level BPE tokenizer (reference `transformers.CLIPTokenizerFast`, 4.53.1), and those of other models.
+
+mod sentencepiece;
+mod siglip;
 
 use std::{collections::HashMap, path::Path};
 
@@ -16,6 +19,8 @@ use tokenizers::{
 };
 
 use crate::{Error, Result, error::read_json, error::read_text};
+pub use sentencepiece::SentencePiece;
+pub use siglip::{PadTo, SiglipTokenizer};
 
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// The reference reads at most so many merges.

@@ -3,5 +3,7 @@
 //! As a library, it lets a training program use the same model: see [`clip::ClipModel`].
 
 pub mod clip;
+pub mod dual;
+pub mod siglip;
 
 plugin_api::export_plugin!();

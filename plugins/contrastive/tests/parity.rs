@@ -1,5 +1,5 @@
-//! Architecture `clip` against `transformers.CLIPModel`, on the checkpoints that `tests/parity/clip.py` wrote, and
-//! against checkpoints that are wrong.
+//! Each architecture against its reference, on the checkpoints that `tests/parity/<architecture>.py` wrote, and against
+//! checkpoints that are wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -7,5 +7,6 @@ mod parity {
     pub mod broken;
     pub mod cases;
     pub mod reference;
+    pub mod siglip;
     pub mod training;
 }

@@ -1,9 +1,9 @@
-//! `transformers.CLIPImageProcessor` (4.53.1): resize, centre crop, rescale, normalise.
+//! `transformers.CLIPImageProcessor` and `SiglipImageProcessor` (4.53.1): resize, centre crop, rescale, normalise.
 
 use std::path::Path;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::resize::{Filter, Rgb, Window, resize};
 use crate::{Error, Result, error::read_json};
@@ -73,6 +73,26 @@ impl ImageProcessor {
         let path = dir.join(FILE);
         let config = if path.is_file() { read_json(&path)? } else { Config::default() };
         Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
+    }
+
+    /// As [`ImageProcessor::from_dir`], but of SigLIP's class: squashed to height and width, no crop, mean and standard
+    /// deviation 0.5.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::from_dir`], or `size` does not name height and width.
+    pub fn siglip_from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let mut config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        config.size.get_or_insert_with(|| json!({"height": 224, "width": 224}));
+        config.do_center_crop = Some(false);
+        config.image_mean.get_or_insert(PerChannel::Same(0.5));
+        config.image_std.get_or_insert(PerChannel::Same(0.5));
+        match config.size.as_ref().filter(|_| config.do_resize.unwrap_or(true)) {
+            Some(size) if pair(size).is_none() => {
+                Err(Error::invalid(path, format!("`size` is {size}; expected `height` and `width`")))
+            }
+            _ => Self::from_config(config).map_err(|reason| Error::invalid(path, reason)),
+        }
     }
 
     fn from_config(config: Config) -> std::result::Result<Self, String> {

@@ -1,0 +1,114 @@
+//! Architecture `siglip`: SigLIP (Zhai et al. 2023) and its fine-tunes, such as MedSigLIP.
+//!
+//! Reference: `transformers.SiglipModel` and `SiglipProcessor`, 4.53.1. Texts are padded to the context, as in training;
+//! the option `compat = "medvlmbench"` pads to the longest text of a call instead, which moves the pooled token.
+
+mod config;
+mod keys;
+mod model;
+
+use blocks::{
+    device::{device, dtype},
+    image::ImageProcessor,
+    tokens::{PadTo, SiglipTokenizer},
+    weights::Weights,
+};
+use candle_core::{Device, Tensor};
+use plugin_api::{Error, Open, Result, register};
+use serde_json::{Map, Value};
+
+use crate::dual::{Dual, Towers, config};
+pub use config::{SiglipConfig, TextConfig, VisionConfig};
+pub use keys::NAMES;
+pub use model::SiglipModel;
+
+register!(
+    "siglip",
+    "SigLIP and its fine-tunes: a vision and a text transformer, compared with a bias",
+    [ZeroShot, Features],
+    Siglip::open
+);
+
+/// Texts that are encoded in one pass.
+const TEXT_BATCH: usize = 64;
+
+/// A SigLIP checkpoint with its processor and tokenizer.
+pub type Siglip = Dual<SiglipTowers>;
+
+/// A SigLIP model with its tokenizer.
+pub struct SiglipTowers {
+    model: SiglipModel,
+    tokenizer: SiglipTokenizer,
+    pad_to: PadTo,
+}
+
+impl Siglip {
+    /// Opens a checkpoint laid out as on the Hugging Face hub. The one option is `compat = "medvlmbench"`.
+    ///
+    /// # Errors
+    /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
+    pub fn open(open: Open) -> Result<Self> {
+        let dir = open.weights.ok_or_else(|| Error::config("architecture `siglip` needs a directory with weights"))?;
+        let pad_to = pad_to(&open.options)?;
+        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
+        let settings = SiglipConfig::from_dir(&dir).map_err(config)?;
+        let text = settings.text();
+        let processor = ImageProcessor::siglip_from_dir(&dir).map_err(config)?;
+        let tokenizer = SiglipTokenizer::from_dir(&dir, text.context, text.vocabulary).map_err(config)?;
+        let weights = Weights::open(&dir, &NAMES, dtype, &device).map_err(config)?;
+        let model = SiglipModel::new(&settings, &weights).map_err(|e| match e {
+            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("config.json"), reason)),
+            other => config(other),
+        })?;
+        weights.finish().map_err(config)?;
+        Self::new(SiglipTowers { model, tokenizer, pad_to }, processor, dtype, weights.parameters())
+    }
+
+    /// The model without processor and tokenizer.
+    pub fn model(&self) -> &SiglipModel {
+        &self.towers().model
+    }
+}
+
+impl Towers for SiglipTowers {
+    fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
+        self.model.image_features(pixels, false)
+    }
+
+    fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor> {
+        let ids = self.tokenizer.encode(texts, self.pad_to)?;
+        let batches = ids.chunks(TEXT_BATCH).map(|ids| self.model.text_features(ids, false));
+        Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
+        self.model.logits(images, texts)
+    }
+
+    fn scale(&self) -> blocks::Result<f32> {
+        self.model.scale()
+    }
+
+    fn dim(&self) -> usize {
+        self.model.dim()
+    }
+
+    fn image_size(&self) -> usize {
+        self.model.image_size()
+    }
+
+    fn device(&self) -> &Device {
+        self.model.device()
+    }
+}
+
+fn pad_to(options: &Map<String, Value>) -> Result<PadTo> {
+    if let Some(option) = options.keys().find(|key| *key != "compat") {
+        return Err(Error::config(format!("unknown option `{option}`; architecture `siglip` has `compat`")));
+    }
+    match options.get("compat") {
+        None => Ok(PadTo::Context),
+        Some(Value::String(compat)) if compat == "medvlmbench" => Ok(PadTo::Longest),
+        Some(other) => Err(Error::config(format!("`compat` is {other}; known is \"medvlmbench\""))),
+    }
+}
