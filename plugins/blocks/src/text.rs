@@ -1,6 +1,7 @@
 //! Text towers.
 
 mod bert;
+mod bert_dimensions;
 mod clip_text;
 
 pub use bert::{Bert, BertConfig};

@@ -1,5 +1,7 @@
 //! CLIP's byte-level BPE tokenizer; reference `transformers.CLIPTokenizerFast` (4.53.1).
 
+mod word_piece;
+
 use std::{collections::HashMap, path::Path};
 
 use serde_json::Value;
@@ -16,6 +18,7 @@ use tokenizers::{
 };
 
 use crate::{Error, Result, error::read_json, error::read_text};
+pub use word_piece::WordPieceTokenizer;
 
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// The reference reads at most so many merges.
