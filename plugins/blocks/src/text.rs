@@ -4,5 +4,5 @@ mod bert;
 mod bert_dimensions;
 mod clip_text;
 
-pub use bert::{Bert, BertConfig};
+pub use bert::{Bert, BertConfig, Context, Crossing};
 pub use clip_text::{ClipText, ClipTextConfig, Pool};

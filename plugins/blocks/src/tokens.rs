@@ -1,5 +1,6 @@
 //! CLIP's byte-level BPE tokenizer; reference `transformers.CLIPTokenizerFast` (4.53.1).
 
+mod clean;
 mod word_piece;
 
 use std::{collections::HashMap, path::Path};
@@ -18,6 +19,7 @@ use tokenizers::{
 };
 
 use crate::{Error, Result, error::read_json, error::read_text};
+pub use clean::clean;
 pub use word_piece::WordPieceTokenizer;
 
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";

@@ -58,6 +58,13 @@ enum Source {
     Fresh(Box<Fresh>),
 }
 
+impl Part {
+    /// All of a file, under the names that it gives.
+    pub fn of(path: PathBuf) -> Self {
+        Self { path, key: None, strip: "", prefix: "", keep: &[] }
+    }
+}
+
 impl Weights {
     /// Opens the checkpoint in `dir`, laid out as on the Hugging Face hub: `model.safetensors` or `pytorch_model.bin`,
     /// whole or in shards with an index. Tensors are converted to `dtype` on `device`.

@@ -2,6 +2,10 @@
 //!
 //! As a library, it lets a training program use the same model: see [`clip::ClipModel`].
 
+pub mod biomedclip;
 pub mod clip;
+pub mod dual;
+mod options;
+pub mod pmcclip;
 
 plugin_api::export_plugin!();

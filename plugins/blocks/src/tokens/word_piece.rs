@@ -1,11 +1,11 @@
 //! BERT's WordPiece tokenizer; reference `transformers.BertTokenizerFast` (4.53.1).
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use serde_json::Value;
 use tokenizers::{
     AddedToken, PaddingParams, Tokenizer, TruncationParams,
-    models::wordpiece::WordPiece,
+    models::{bpe::Vocab, wordpiece::WordPiece},
     normalizers::{BertNormalizer, NormalizerWrapper},
     pre_tokenizers::bert::BertPreTokenizer,
     processors::bert::BertProcessing,
@@ -143,7 +143,7 @@ impl Settings {
     /// What `convert_slow_tokenizer.BertConverter` makes of `vocab.txt`: one token a line, its id is the line's number.
     fn build(&self, list: &str) -> std::result::Result<Tokenizer, String> {
         let lines = list.strip_suffix('\n').unwrap_or(list).split('\n');
-        let vocab: HashMap<String, u32> = lines.enumerate().map(|(id, token)| (token.to_string(), id as u32)).collect();
+        let vocab: Vocab = lines.enumerate().map(|(id, token)| (token.to_string(), id as u32)).collect();
         let special = |token: &str| {
             let id = vocab.get(token).copied().ok_or_else(|| format!("special token `{token}` has no id"))?;
             Ok::<_, String>((token.to_string(), id))

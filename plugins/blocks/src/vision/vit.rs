@@ -91,6 +91,14 @@ impl Vit {
         self.post_norm.forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?, train)
     }
 
+    /// Pixels `[batch, channels, side, side]` to all normalised tokens `[batch, tokens, width]`.
+    ///
+    /// # Errors
+    /// The pixels have another shape.
+    pub fn token_states(&self, pixels: &Tensor, train: bool) -> Result<Tensor> {
+        self.post_norm.forward(&self.hidden(pixels, self.encoder.depth(), train)?, train)
+    }
+
     /// Hidden state `[batch, tokens, width]` after the first `depth` layers, before the last norm; `depth` 0 is the
     /// embedding. Index `depth` of `hidden_states` in `transformers`.
     ///

@@ -101,13 +101,13 @@ impl Checkpoint {
             .get(&public)
             .ok_or_else(|| Error::invalid(&self.path, format!("tensor `{public}` of shape {expected:?} is missing")))?;
         let shard = &self.shards[*shard];
-        if found != expected {
+        if without_leading_ones(found) != without_leading_ones(expected) {
             let reason = format!("tensor `{public}` has shape {found:?}, expected {expected:?}");
             return Err(Error::invalid(&shard.path, reason));
         }
         let tensor = shard
             .load(name, device)
-            .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous())
+            .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous()?.reshape(expected))
             .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {e}")))?;
         if self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(public) {
             self.parameters.fetch_add(tensor.elem_count(), Ordering::Relaxed);
@@ -132,6 +132,12 @@ impl Checkpoint {
             }
         }
     }
+}
+
+/// Libraries differ in whether a table or vector that is added to a batch has an axis of length 1 for it.
+fn without_leading_ones(shape: &[usize]) -> &[usize] {
+    let axes = shape.iter().take_while(|&&length| length == 1).count();
+    &shape[axes..]
 }
 
 impl Shard {

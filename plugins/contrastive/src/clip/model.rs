@@ -7,7 +7,7 @@ use blocks::{
     vision::Vit,
     weights::{Init, Weights},
 };
-use candle_core::{D, DType, Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
 use super::ClipConfig;
@@ -99,13 +99,4 @@ impl ClipModel {
     pub fn device(&self) -> &Device {
         self.logit_scale.device()
     }
-}
-
-/// Rows divided by their Euclidean length, in f32; differentiable.
-///
-/// # Errors
-/// None but those of the device.
-pub fn normalize(rows: &Tensor) -> Result<Tensor> {
-    let rows = rows.to_dtype(DType::F32)?;
-    Ok(rows.broadcast_div(&rows.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?)
 }

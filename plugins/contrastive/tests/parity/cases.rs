@@ -59,7 +59,7 @@ pub fn texts() -> Vec<String> {
 }
 
 /// Everything that the model computes of the inputs, by name.
-pub fn inspect(model: &Clip, texts: &[String], images: &[Decoded]) -> Vec<(String, Array)> {
+pub fn inspect(model: &impl Model, texts: &[String], images: &[Decoded]) -> Vec<(String, Array)> {
     let request = Inspect { texts: texts.to_vec(), ..Default::default() };
     model.inspect(&request, &images.iter().map(Decoded::view).collect::<Vec<_>>()).unwrap().arrays
 }
