@@ -1,7 +1,9 @@
 //! Vision towers.
 
 mod map_head;
+mod modified_resnet;
 mod vit;
 
 pub use map_head::MapHead;
+pub use modified_resnet::{ModifiedResNet, ModifiedResNetConfig};
 pub use vit::{Vit, VitConfig};

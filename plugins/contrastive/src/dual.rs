@@ -21,6 +21,14 @@ pub trait Towers: Send + Sync + 'static {
     /// A text cannot be tokenized.
     fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor>;
 
+    /// What [`Towers::logits`] takes of the features of images: normalised, unless a model is compared otherwise.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    fn compared(&self, features: &Tensor) -> blocks::Result<Tensor> {
+        normalize(features)
+    }
+
     /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to logits `[n, t]`.
     ///
     /// # Errors
@@ -98,7 +106,7 @@ impl<T: Towers> Dual<T> {
     }
 
     fn logits(&self, features: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        self.towers.logits(&normalize(features).map_err(input)?, texts).map_err(input)
+        self.towers.logits(&self.towers.compared(features).map_err(input)?, texts).map_err(input)
     }
 }
 
