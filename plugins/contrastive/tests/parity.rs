@@ -6,6 +6,7 @@
 mod parity {
     pub mod broken;
     pub mod cases;
+    pub mod medclip;
     pub mod reference;
     pub mod siglip;
     pub mod training;
