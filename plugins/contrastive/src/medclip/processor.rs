@@ -11,7 +11,7 @@ use crate::dual::Preprocess;
 const MEAN: f64 = 0.5862785803043838;
 const STD: f64 = 0.27950088968644304;
 /// Standard deviations of OpenAI's CLIP.
-const OPENAI_STD: [f32; 3] = [0.26862954, 0.26130258, 0.27577711];
+const OPENAI_STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// Whose preprocessing is followed. Either pads the image with black to a square, centred.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl Processor {
     pub fn new(recipe: Recipe, side: usize) -> Self {
         let value = |channel: usize, byte: usize| match recipe {
             Recipe::MedClip => (byte as f32 * (1.0 / 255.0) as f32 - MEAN as f32) / STD as f32,
-            Recipe::MedVlmBench => (f64::from(byte as f32 / 255.0) * MEAN) as f32 / OPENAI_STD[channel],
+            Recipe::MedVlmBench => (f64::from(byte as f32 / 255.0) * MEAN) as f32 / OPENAI_STD[channel] as f32,
         };
         let table = std::array::from_fn(|channel| std::array::from_fn(|byte| value(channel, byte)));
         Self { recipe, side, table: Box::new(table) }
