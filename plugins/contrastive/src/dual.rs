@@ -51,11 +51,26 @@ pub trait Towers: Send + Sync + 'static {
     fn device(&self) -> &Device;
 }
 
+/// From images to pixels.
+pub trait Preprocess: Send + Sync + 'static {
+    /// Pixel values of an image of `width` x `height` pixels, three bytes each.
+    ///
+    /// # Errors
+    /// The image is empty or its bytes do not fit its size.
+    fn process(&self, width: usize, height: usize, rgb: &[u8]) -> blocks::Result<Pixels>;
+}
+
+impl Preprocess for ImageProcessor {
+    fn process(&self, width: usize, height: usize, rgb: &[u8]) -> blocks::Result<Pixels> {
+        Self::process(self, width, height, rgb)
+    }
+}
+
 /// A checkpoint of two towers with its image processor.
 pub struct Dual<T> {
     towers: T,
     scale: f32,
-    processor: ImageProcessor,
+    processor: Box<dyn Preprocess>,
     dtype: DType,
     parameters: usize,
 }
@@ -65,8 +80,9 @@ impl<T: Towers> Dual<T> {
     ///
     /// # Errors
     /// The scale cannot be read.
-    pub fn new(towers: T, processor: ImageProcessor, dtype: DType, parameters: usize) -> Result<Self> {
-        Ok(Self { scale: towers.scale().map_err(config)?, towers, processor, dtype, parameters })
+    pub fn new(towers: T, processor: impl Preprocess, dtype: DType, parameters: usize) -> Result<Self> {
+        let scale = towers.scale().map_err(config)?;
+        Ok(Self { towers, scale, processor: Box::new(processor), dtype, parameters })
     }
 
     /// The towers.

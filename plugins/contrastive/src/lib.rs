@@ -5,6 +5,7 @@
 pub mod biomedclip;
 pub mod clip;
 pub mod dual;
+pub mod medclip;
 mod options;
 pub mod pmcclip;
 pub mod siglip;

@@ -7,6 +7,7 @@ mod parity {
     pub mod biomedclip;
     pub mod broken;
     pub mod cases;
+    pub mod medclip;
     pub mod pmcclip;
     pub mod reference;
     pub mod siglip;
