@@ -8,6 +8,7 @@ use blocks::{
     vision::Vit,
     weights::Weights,
 };
+use bridge::{Place, convert::config};
 use candle_core::Tensor;
 use candle_nn::{Linear, Module};
 use plugin_api::{Error, Open, Result, register};
@@ -15,8 +16,7 @@ use plugin_api::{Error, Open, Result, register};
 use crate::{
     FEATURES, Matcher, NAMES, Retrieval, Score, Texts,
     config::Config,
-    convert::config,
-    retrieval::{Place, STD},
+    retrieval::{STD, score},
 };
 
 register!("blip", "BLIP: a vision transformer and a BERT that attends to it", [ZeroShot, Features], open);
@@ -39,7 +39,7 @@ pub struct BlipMatcher {
 /// # Errors
 /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or an option is unknown.
 pub fn open(open: Open) -> Result<Retrieval<BlipMatcher>> {
-    let place = Place::new(open, "blip", Score::Itm)?;
+    let (place, score) = (Place::of(&open, "blip")?, score(&open, "blip", Score::Itm)?);
     let settings = Config::blip(&place.dir).map_err(config)?;
     let class = settings.class.as_deref().unwrap_or(COMPLETE);
     let complete = class == COMPLETE;
@@ -50,7 +50,7 @@ pub fn open(open: Open) -> Result<Retrieval<BlipMatcher>> {
     }
     let names = if complete { &NAMES } else { &FEATURES };
     let weights = Weights::open(&place.dir, names, place.dtype, &place.device).map_err(config)?;
-    Retrieval::new(place, &weights, |weights| {
+    Retrieval::new(place, score, &weights, |weights| {
         let vision = Vit::new(&settings.vision, &weights.at("vision"))?;
         let matcher = match complete {
             true => Ok(BlipMatcher::new(&settings, weights)?),

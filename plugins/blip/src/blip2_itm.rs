@@ -7,6 +7,7 @@ use blocks::{
     vision::Vit,
     weights::{Init, Weights},
 };
+use bridge::{Place, convert::config};
 use candle_core::Tensor;
 use candle_nn::{Linear, Module};
 use plugin_api::{Error, Open, Result, register};
@@ -14,8 +15,7 @@ use plugin_api::{Error, Open, Result, register};
 use crate::{
     Matcher, NAMES, Retrieval, Score, Texts,
     config::Config,
-    convert::config,
-    retrieval::{Place, STD},
+    retrieval::{STD, score},
 };
 
 register!("blip2_itm", "BLIP-2 before any language model: a ViT and a Q-Former", [ZeroShot, Features], open);
@@ -38,14 +38,14 @@ pub struct Blip2Matcher {
 /// # Errors
 /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or an option is unknown.
 pub fn open(open: Open) -> Result<Retrieval<Blip2Matcher>> {
-    let place = Place::new(open, "blip2_itm", Score::Itc)?;
+    let (place, score) = (Place::of(&open, "blip2_itm")?, score(&open, "blip2_itm", Score::Itc)?);
     let settings = Config::blip2(&place.dir).map_err(config)?;
     if let Some(class) = settings.class.as_deref().filter(|class| *class != COMPLETE) {
         let path = place.dir.join("config.json");
         return Err(Error::config(format!("{}: `architectures` is `{class}`, expected `{COMPLETE}`", path.display())));
     }
     let weights = Weights::open(&place.dir, &NAMES, place.dtype, &place.device).map_err(config)?;
-    Retrieval::new(place, &weights, |weights| {
+    Retrieval::new(place, score, &weights, |weights| {
         let vision = Vit::new(&settings.vision, &weights.at("vision"))?;
         Ok((vision, Ok(Blip2Matcher::new(&settings, weights)?)))
     })

@@ -3,7 +3,6 @@
 pub mod blip;
 pub mod blip2_itm;
 pub mod config;
-mod convert;
 mod keys;
 mod retrieval;
 

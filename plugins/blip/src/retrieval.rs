@@ -1,21 +1,21 @@
 //! What BLIP and BLIP-2 share: how images and texts come in, and how their scores come out.
 
-use std::path::PathBuf;
-
 use blocks::{
-    device::{device, dtype},
     image::{ImageProcessor, Pixels},
     tokens::WordPieceTokenizer,
     vision::Vit,
     weights::Weights,
 };
-use candle_core::{D, DType, Device, Tensor};
+use bridge::{
+    Options, Place,
+    classes::{self, normalize},
+    convert::{array, config, failed, input, matrix},
+    input_digests, pixels, stack,
+};
+use candle_core::{DType, Device, Tensor};
 use plugin_api::{
     Capability, Classes, Description, Error, ErrorKind, Image, Inspect, Inspection, Matrix, Model, Open, Result, Rows,
 };
-use serde_json::Value;
-
-use crate::convert::{array, config, failed, input, input_digest, matrix};
 
 /// Standard deviation of fresh weights.
 pub const STD: f64 = 0.02;
@@ -64,60 +64,23 @@ pub trait Matcher: Send + Sync + 'static {
     fn matches(&self, states: &Tensor, texts: &Texts) -> blocks::Result<Tensor>;
 }
 
-/// Where to open a model, and its options.
-pub struct Place {
-    /// The checkpoint.
-    pub dir: PathBuf,
-    /// Where the tensors go.
-    pub device: Device,
-    /// Their number format.
-    pub dtype: DType,
-    /// Option `score`.
-    pub score: Score,
-}
-
 /// A checkpoint that scores images with texts, or has features only where its matcher is absent.
 pub struct Retrieval<M> {
     place: Place,
+    score: Score,
     vision: Vit,
     matcher: std::result::Result<(M, WordPieceTokenizer), String>,
     processor: ImageProcessor,
     parameters: usize,
 }
 
-impl Place {
-    /// Reads the request to open `architecture`; without the option, `score` it is.
-    ///
-    /// # Errors
-    /// There is no directory, or a device, format or option is unknown.
-    pub fn new(open: Open, architecture: &str, score: Score) -> Result<Self> {
-        let dir = open
-            .weights
-            .ok_or_else(|| Error::config(format!("architecture `{architecture}` needs a directory with weights")))?;
-        if let Some(option) = open.options.keys().find(|option| *option != "score") {
-            return Err(Error::config(format!("unknown option `{option}`; architecture `{architecture}` has `score`")));
-        }
-        let score = match open.options.get("score") {
-            None => score,
-            Some(Value::String(name)) if name == "itm" => Score::Itm,
-            Some(Value::String(name)) if name == "itc" => Score::Itc,
-            Some(other) => return Err(Error::config(format!("option `score` is {other}; known are `itm` and `itc`"))),
-        };
-        Ok(Self {
-            dir,
-            device: device(&open.device).map_err(config)?,
-            dtype: dtype(&open.dtype).map_err(config)?,
-            score,
-        })
-    }
-
-    /// An error of assembling the model that concerns a dimension is one of `config.json`.
-    fn blame(&self, e: blocks::Error) -> Error {
-        config(match e {
-            blocks::Error::Setting(reason) => blocks::Error::invalid(self.dir.join("config.json"), reason),
-            other => other,
-        })
-    }
+/// Reads `score` of a row's options; without it, `default` it is.
+///
+/// # Errors
+/// An option is unknown.
+pub fn score(open: &Open, architecture: &str, default: Score) -> Result<Score> {
+    let options = Options::new(architecture, &open.options, &["score"])?;
+    Ok(options.choice("score", &[("itm", Score::Itm), ("itc", Score::Itc)])?.unwrap_or(default))
 }
 
 impl<M: Matcher> Retrieval<M> {
@@ -128,11 +91,12 @@ impl<M: Matcher> Retrieval<M> {
     /// A file is missing or corrupt, or a tensor is missing, unused or misshapen.
     pub fn new(
         place: Place,
+        score: Score,
         weights: &Weights,
         assemble: impl FnOnce(&Weights) -> blocks::Result<(Vit, std::result::Result<M, String>)>,
     ) -> Result<Self> {
         let processor = ImageProcessor::blip_from_dir(&place.dir).map_err(config)?;
-        let (vision, matcher) = assemble(weights).map_err(|e| place.blame(e))?;
+        let (vision, matcher) = assemble(weights).map_err(|e| place.blame("config.json", e))?;
         weights.finish().map_err(config)?;
         let matcher = match matcher {
             Ok(matcher) => {
@@ -142,7 +106,7 @@ impl<M: Matcher> Retrieval<M> {
             }
             Err(reason) => Err(reason),
         };
-        Ok(Self { place, vision, matcher, processor, parameters: weights.parameters() })
+        Ok(Self { place, score, vision, matcher, processor, parameters: weights.parameters() })
     }
 
     /// The vision tower.
@@ -162,27 +126,13 @@ impl<M: Matcher> Retrieval<M> {
 
     /// Pixel values of images, which all have the size that the model takes.
     fn pixels(&self, images: &[Image<'_>]) -> Result<Vec<Pixels>> {
-        if images.is_empty() {
-            return Err(Error::input("there are no images"));
-        }
-        let pixels = images.iter().map(|i| self.processor.process(i.width as usize, i.height as usize, i.rgb));
-        let pixels = pixels.collect::<blocks::Result<Vec<_>>>().map_err(input)?;
-        let side = self.vision.config().image_size;
-        match pixels.iter().find(|p| (p.height, p.width) != (side, side)) {
-            Some(p) => Err(Error::config(format!(
-                "preprocessor_config.json yields images of {}x{} pixels, but the model takes {side}x{side}",
-                p.width, p.height
-            ))),
-            None => Ok(pixels),
-        }
+        pixels(&self.processor, images, self.vision.config().image_size)
     }
 
     /// Normalised tokens of images, `[n, tokens, width]`.
     fn states(&self, pixels: &[Pixels]) -> Result<Tensor> {
-        let values = pixels.iter().flat_map(|p| &p.data).copied().collect::<Vec<_>>();
-        let shape = (pixels.len(), 3, pixels[0].height, pixels[0].width);
-        let pixels = Tensor::from_vec(values, shape, &self.place.device).and_then(|p| p.to_dtype(self.place.dtype));
-        self.vision.token_states(&pixels.map_err(failed)?, false).map_err(input)
+        let pixels = stack(pixels, &self.place.device, self.place.dtype)?;
+        self.vision.token_states(&pixels, false).map_err(input)
     }
 
     fn tokenized(&self, texts: &[&str]) -> Result<Vec<Texts>> {
@@ -241,14 +191,8 @@ impl<M: Matcher> Model for Retrieval<M> {
 
     /// The mean of the normalised embeddings of a class's prompts, normalised again. [`Score::Itm`] does not use it.
     fn encode_classes(&self, classes: &[Vec<String>]) -> Result<Matrix> {
-        if let Some(class) = classes.iter().position(Vec::is_empty) {
-            return Err(Error::input(format!("class {class} has no prompt")));
-        }
-        let texts: Vec<_> = classes.iter().flatten().map(String::as_str).collect();
-        if texts.is_empty() {
-            return Err(Error::input("there are no classes"));
-        }
-        let means = means(&self.text_embeds(&texts)?, classes).map_err(failed)?;
+        let embeds = self.text_embeds(&classes::prompts(classes)?)?;
+        let means = classes::means(&embeds, classes).map_err(failed)?;
         matrix(&normalize(&means).map_err(input)?)
     }
 
@@ -257,11 +201,11 @@ impl<M: Matcher> Model for Retrieval<M> {
         self.matcher()?;
         let pixels = self.pixels(images)?;
         let states = self.states(&pixels)?;
-        let logits = match self.place.score {
+        let logits = match self.score {
             Score::Itm => {
                 let texts: Vec<_> = classes.prompts.iter().flatten().map(String::as_str).collect();
                 let by_text = log_odds(&self.matches(&states, &texts)?).and_then(|odds| odds.t());
-                by_text.and_then(|rows| means(&rows, &classes.prompts)?.t()).map_err(failed)?
+                by_text.and_then(|rows| classes::means(&rows, &classes.prompts)?.t()).map_err(failed)?
             }
             Score::Itc => {
                 let shape = (classes.encoded.rows(), classes.encoded.columns);
@@ -269,7 +213,7 @@ impl<M: Matcher> Model for Retrieval<M> {
                 cosines(&self.image_embeds(&states)?, &texts).map_err(failed)?
             }
         };
-        Ok(Rows { matrix: matrix(&logits)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows { matrix: matrix(&logits)?, inputs: input_digests(&pixels) })
     }
 
     /// The class token after the vision tower's last norm, `[n, width]`: what `last_hidden_state` of
@@ -277,7 +221,7 @@ impl<M: Matcher> Model for Retrieval<M> {
     fn features(&self, images: &[Image<'_>]) -> Result<Rows> {
         let pixels = self.pixels(images)?;
         let features = self.states(&pixels)?.get_on_dim(1, 0).map_err(failed)?;
-        Ok(Rows { matrix: matrix(&features)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows { matrix: matrix(&features)?, inputs: input_digests(&pixels) })
     }
 
     /// Where there are images `pixel_values` [n, 3, h, w] and `image_features` [n, width], and `image_embeds` [n, dim] or
@@ -292,9 +236,7 @@ impl<M: Matcher> Model for Retrieval<M> {
         let mut seen = None;
         if !images.is_empty() {
             let pixels = self.pixels(images)?;
-            let shape = (pixels.len(), 3, pixels[0].height, pixels[0].width);
-            let values: Vec<f32> = pixels.iter().flat_map(|p| &p.data).copied().collect();
-            add("pixel_values", &Tensor::from_vec(values, shape, &Device::Cpu).map_err(failed)?)?;
+            add("pixel_values", &stack(&pixels, &Device::Cpu, DType::F32)?)?;
             let states = self.states(&pixels)?;
             add("image_features", &states.get_on_dim(1, 0).map_err(failed)?)?;
             if self.matcher.is_ok() {
@@ -312,7 +254,7 @@ impl<M: Matcher> Model for Retrieval<M> {
                 let itm = self.matches(&states, &texts)?;
                 add("itc_scores", &itc)?;
                 add("itm_scores", &itm)?;
-                match self.place.score {
+                match self.score {
                     Score::Itm => add("logits", &log_odds(&itm).map_err(failed)?)?,
                     Score::Itc => add("logits", &itc)?,
                 }
@@ -320,12 +262,6 @@ impl<M: Matcher> Model for Retrieval<M> {
         }
         Ok(Inspection { arrays, generation: None })
     }
-}
-
-/// Vectors of the last axis divided by their Euclidean length, in f32.
-fn normalize(vectors: &Tensor) -> blocks::Result<Tensor> {
-    let vectors = vectors.to_dtype(DType::F32)?;
-    Ok(vectors.broadcast_div(&vectors.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?)
 }
 
 /// Images `[n, dim]` or `[n, queries, dim]` and texts `[t, dim]` to the cosine, of the nearest query, `[n, t]`.
@@ -339,15 +275,4 @@ fn cosines(images: &Tensor, texts: &Tensor) -> candle_core::Result<Tensor> {
 /// The two logits `[n, t, 2]` of the matching head to the logarithm of the odds of a match, `[n, t]`.
 fn log_odds(matches: &Tensor) -> candle_core::Result<Tensor> {
     matches.get_on_dim(2, 1)? - matches.get_on_dim(2, 0)?
-}
-
-/// Rows of prompts `[prompts, columns]` to their mean by class, `[classes, columns]`.
-fn means(rows: &Tensor, classes: &[Vec<String>]) -> candle_core::Result<Tensor> {
-    let mut start = 0;
-    let means = classes.iter().map(|prompts| {
-        let mean = rows.narrow(0, start, prompts.len())?.mean_keepdim(0)?;
-        start += prompts.len();
-        Ok(mean)
-    });
-    Tensor::cat(&means.collect::<candle_core::Result<Vec<_>>>()?, 0)
 }

@@ -12,7 +12,7 @@ use std::{
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::{Error, Result};
+use crate::{Error, Result, sentence};
 use checkpoint::Checkpoint;
 use fresh::Fresh;
 pub use names::Names;
@@ -164,7 +164,7 @@ impl Weights {
             .map(|(name, var)| Ok((names.public(name), var.to_dtype(dtype)?.to_device(&Device::Cpu)?)))
             .collect::<Result<_>>()?;
         candle_core::safetensors::save(&tensors, path)
-            .map_err(|e| Error::invalid(path, format!("cannot write the weights: {e}")))
+            .map_err(|e| Error::invalid(path, format!("cannot write the weights: {}", sentence(&e))))
     }
 
     fn full(&self, name: &str) -> String {

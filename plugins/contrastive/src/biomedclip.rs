@@ -10,19 +10,16 @@ mod keys;
 mod model;
 
 use blocks::{
-    device::{device, dtype},
     image::ImageProcessor,
     text::BertConfig,
     tokens::{WordPieceTokenizer, clean},
     weights::{Part, Weights},
 };
+use bridge::{Options, Place, convert::config};
 use candle_core::{Device, Tensor};
-use plugin_api::{Error, Open, Result, register};
+use plugin_api::{Open, Result, register};
 
-use crate::{
-    dual::{Dual, Towers, config},
-    options::Options,
-};
+use crate::dual::{Dual, Towers};
 pub use config::{
     ModelConfig, OpenClipConfig, Side, TextConfig, TextPool, TextProjection, TimmPool, TimmProjection, VisionConfig,
 };
@@ -57,30 +54,26 @@ impl BiomedClip {
     /// # Errors
     /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
     pub fn open(open: Open) -> Result<Self> {
-        let dir =
-            open.weights.ok_or_else(|| Error::config("architecture `biomedclip` needs a directory with weights"))?;
+        let place = Place::of(&open, "biomedclip")?;
         let options = Options::new("biomedclip", &open.options, &["vision_heads", "text_heads"])?;
-        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
-        let settings = OpenClipConfig::from_dir(&dir).map_err(config)?;
+        let settings = OpenClipConfig::from_dir(&place.dir).map_err(config)?;
         let model = &settings.model_cfg;
-        let path = FILES.iter().map(|file| dir.join(file)).find(|path| path.is_file()).ok_or_else(|| {
+        let path = FILES.iter().map(|file| place.dir.join(file)).find(|path| path.is_file()).ok_or_else(|| {
             let expected = FILES.map(|file| format!("`{file}`")).join(" or ");
-            config(blocks::Error::invalid(&dir, format!("no weights here; expected {expected}")))
+            config(blocks::Error::invalid(&place.dir, format!("no weights here; expected {expected}")))
         })?;
-        let weights = Weights::open_parts(&dir, &[Part::of(path)], &NAMES, dtype, &device).map_err(config)?;
-        let at_config = |e: blocks::Error| match e {
-            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("open_clip_config.json"), reason)),
-            other => config(other),
-        };
+        let weights =
+            Weights::open_parts(&place.dir, &[Part::of(path)], &NAMES, place.dtype, &place.device).map_err(config)?;
+        let at_config = |e| place.blame("open_clip_config.json", e);
         let vision = model.vision_cfg.vit(&weights.at("vision"), options.count("vision_heads")?).map_err(at_config)?;
         let bert = weights.at("text").at("bert");
-        let text = BertConfig::find(&dir, &bert, options.count("text_heads")?).map_err(config)?;
+        let text = BertConfig::find(&place.dir, &bert, options.count("text_heads")?).map_err(config)?;
         let context = model.text_cfg.context_length.min(text.max_position_embeddings);
-        let tokenizer = WordPieceTokenizer::from_dir(&dir, context, text.vocab_size).map_err(config)?;
+        let tokenizer = WordPieceTokenizer::from_dir(&place.dir, context, text.vocab_size).map_err(config)?;
         let processor = ImageProcessor::open_clip(&settings.preprocess_cfg, vision.image_size).map_err(at_config)?;
         let model = BiomedClipModel::new(model, &vision, &text, &weights).map_err(at_config)?;
         weights.finish().map_err(config)?;
-        Self::new(BiomedClipTowers { model, tokenizer }, processor, dtype, weights.parameters())
+        Self::new(BiomedClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
 
     /// The model without processor and tokenizer.

@@ -6,7 +6,6 @@ pub mod biomedclip;
 pub mod clip;
 pub mod dual;
 pub mod medclip;
-mod options;
 pub mod pmcclip;
 pub mod siglip;
 

@@ -8,18 +8,12 @@ mod keys;
 mod model;
 mod processor;
 
-use blocks::{
-    device::{device, dtype},
-    tokens::WordPieceTokenizer,
-    weights::Weights,
-};
+use blocks::{tokens::WordPieceTokenizer, weights::Weights};
+use bridge::{Options, Place, classes::normalize, convert::config};
 use candle_core::{Device, Tensor};
-use plugin_api::{Error, Open, Result, register};
+use plugin_api::{Open, Result, register};
 
-use crate::{
-    dual::{Dual, Towers, config, normalize},
-    options::Options,
-};
+use crate::dual::{Dual, Towers};
 pub use config::MedClipConfig;
 pub use keys::NAMES;
 pub use model::MedClipModel;
@@ -48,28 +42,26 @@ impl MedClip {
     /// # Errors
     /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
     pub fn open(open: Open) -> Result<Self> {
-        let dir = open.weights.ok_or_else(|| Error::config("architecture `medclip` needs a directory with weights"))?;
+        let place = Place::of(&open, "medclip")?;
         let options = Options::new("medclip", &open.options, &["compat", "text_heads"])?;
         let recipe = if options.medvlmbench()? { Recipe::MedVlmBench } else { Recipe::MedClip };
-        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
-        let unpacked = archive::unpack(&dir).map_err(config)?;
-        let source = unpacked.as_ref().map_or(dir.as_path(), |temporary| temporary.path());
+        let unpacked = archive::unpack(&place.dir).map_err(config)?;
+        let source = unpacked.as_ref().map_or(place.dir.as_path(), |temporary| temporary.path());
         // What is wrong in a temporary directory is wrong in the archive.
         let named = |e| match e {
             blocks::Error::Invalid { path, reason } if unpacked.is_some() && path.starts_with(source) => {
-                config(blocks::Error::invalid(dir.join(archive::ARCHIVE), reason))
+                config(blocks::Error::invalid(place.dir.join(archive::ARCHIVE), reason))
             }
-            blocks::Error::Setting(reason) => config(blocks::Error::invalid(&dir, reason)),
-            other => config(other),
+            other => place.blame_dir(other),
         };
-        let weights = Weights::open(source, &NAMES, dtype, &device).map_err(named)?;
-        let settings = MedClipConfig::find(&dir, &weights, options.count("text_heads")?).map_err(config)?;
-        let tokenizer = WordPieceTokenizer::from_dir(&dir, settings.context(), settings.text.vocab_size);
+        let weights = Weights::open(source, &NAMES, place.dtype, &place.device).map_err(named)?;
+        let settings = MedClipConfig::find(&place.dir, &weights, options.count("text_heads")?).map_err(config)?;
+        let tokenizer = WordPieceTokenizer::from_dir(&place.dir, settings.context(), settings.text.vocab_size);
         let tokenizer = tokenizer.map_err(config)?;
         let model = MedClipModel::new(&settings, &weights).map_err(named)?;
         weights.finish().map_err(named)?;
         let processor = Processor::new(recipe, model.image_size());
-        Self::new(MedClipTowers { model, tokenizer }, processor, dtype, weights.parameters())
+        Self::new(MedClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
 
     /// The model without processor and tokenizer.

@@ -10,20 +10,17 @@ mod model;
 use std::path::Path;
 
 use blocks::{
-    device::{device, dtype},
     image::{ImageProcessor, OpenClipPreprocessing},
     text::BertConfig,
     tokens::WordPieceTokenizer,
     vision::ModifiedResNetConfig,
     weights::{Part, Weights},
 };
+use bridge::{Options, Place, classes::normalize, convert::config};
 use candle_core::{DType, Device, Tensor};
-use plugin_api::{Error, Open, Result, register};
+use plugin_api::{Open, Result, register};
 
-use crate::{
-    dual::{Dual, Towers, config, normalize},
-    options::Options,
-};
+use crate::dual::{Dual, Towers};
 pub use keys::NAMES;
 pub use model::PmcClipModel;
 
@@ -64,27 +61,24 @@ impl PmcClip {
     /// # Errors
     /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
     pub fn open(open: Open) -> Result<Self> {
-        let dir = open.weights.ok_or_else(|| Error::config("architecture `pmcclip` needs a directory with weights"))?;
+        let place = Place::of(&open, "pmcclip")?;
         let options = Options::new("pmcclip", &open.options, &OPTIONS)?;
-        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
-        let weights = Weights::open_parts(&dir, &parts(&dir)?, &NAMES, dtype, &device).map_err(config)?;
-        let at_dir = |e: blocks::Error| match e {
-            blocks::Error::Setting(reason) => config(blocks::Error::invalid(&dir, reason)),
-            other => config(other),
-        };
+        let weights =
+            Weights::open_parts(&place.dir, &parts(&place.dir)?, &NAMES, place.dtype, &place.device).map_err(config)?;
+        let at_dir = |e| place.blame_dir(e);
         let heads = options.count("heads")?.unwrap_or(HEADS);
         let vision = ModifiedResNetConfig::of(&weights.at("vision"), heads).map_err(at_dir)?;
         let bert = weights.at("text").at("bert");
-        let text = BertConfig::find(&dir, &bert, options.count("text_heads")?).map_err(config)?;
+        let text = BertConfig::find(&place.dir, &bert, options.count("text_heads")?).map_err(config)?;
         let context = CONTEXT.min(text.max_position_embeddings);
-        let tokenizer = WordPieceTokenizer::from_dir(&dir, context, text.vocab_size).map_err(config)?;
+        let tokenizer = WordPieceTokenizer::from_dir(&place.dir, context, text.vocab_size).map_err(config)?;
         let processor =
             ImageProcessor::open_clip(&OpenClipPreprocessing::default(), vision.image_size).map_err(at_dir)?;
         let model = PmcClipModel::new(&vision, &text, (LOGIT_SCALE, options.number("logit_scale")?), &weights);
         let model = model.map_err(at_dir)?;
         weights.finish().map_err(config)?;
         let towers = PmcClipTowers { model, tokenizer, medvlmbench: options.medvlmbench()? };
-        Self::new(towers, processor, dtype, weights.parameters())
+        Self::new(towers, processor, place.dtype, weights.parameters())
     }
 }
 

@@ -92,7 +92,7 @@ fn files() {
 #[test]
 fn settings() {
     let error = open("retrieval", &dir("retrieval"), "f32", Some("cosine")).err().unwrap();
-    assert_eq!(error.message, "option `score` is \"cosine\"; known are `itm` and `itc`");
+    assert_eq!(error.message, "option `score` is \"cosine\"; expected `itm`, `itc`");
     let error = blip::blip::open(Open::default()).err().unwrap();
     assert_eq!(error.message, "architecture `blip` needs a directory with weights");
     let mut request = Open { weights: Some(dir("blip2")), ..Default::default() };

@@ -12,7 +12,7 @@ use std::{
 use candle_core::{DType, Device, Tensor, pickle::PthTensors, safetensors::MmapedSafetensors};
 
 use super::{Names, Part, bare::Bare};
-use crate::{Error, Result, error::read_json};
+use crate::{Error, Result, error::read_json, sentence};
 
 /// The files that may hold a checkpoint, in the order in which they are preferred.
 const FILES: [&str; 4] =
@@ -108,7 +108,7 @@ impl Checkpoint {
         let tensor = shard
             .load(name, device)
             .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous()?.reshape(expected))
-            .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {e}")))?;
+            .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {}", sentence(&e))))?;
         if self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(public) {
             self.parameters.fetch_add(tensor.elem_count(), Ordering::Relaxed);
         }
@@ -157,7 +157,7 @@ impl Shard {
             Ok(data) => Ok(Self { path, data }),
             Err(e) => {
                 let kind = if pickle { "PyTorch (zip format)" } else { "safetensors" };
-                Err(Error::invalid(&path, format!("truncated, corrupt or not a {kind} file: {e}")))
+                Err(Error::invalid(&path, format!("truncated, corrupt or not a {kind} file: {}", sentence(&e))))
             }
         }
     }

@@ -5,7 +5,7 @@ use blocks::{
     image::{Filter, Pixels, Rgb, Window, resize},
 };
 
-use crate::dual::Preprocess;
+use bridge::Preprocess;
 
 /// Mean and standard deviation of the grey values, from 0 to 1, of the images that MedCLIP was trained on.
 const MEAN: f64 = 0.5862785803043838;

@@ -14,7 +14,7 @@ impl<'a> Options<'a> {
     pub fn new(architecture: &str, options: &'a Map<String, Value>, known: &[&str]) -> Result<Self> {
         match options.keys().find(|key| !known.contains(&key.as_str())) {
             Some(option) => {
-                let known = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "none".into() } else { list(known.iter().copied()) };
                 Err(Error::config(format!("unknown option `{option}`; architecture `{architecture}` has {known}")))
             }
             None => Ok(Self(options)),
@@ -37,6 +37,15 @@ impl<'a> Options<'a> {
         self.read(name, "a number", |value| value.as_f64().filter(|n| n.is_finite()))
     }
 
+    /// One of named values.
+    ///
+    /// # Errors
+    /// The option is something else.
+    pub fn choice<T: Copy>(&self, name: &str, values: &[(&str, T)]) -> Result<Option<T>> {
+        let expected = list(values.iter().map(|(value, _)| *value));
+        self.read(name, &expected, |given| values.iter().find(|(value, _)| given == value).map(|(_, value)| *value))
+    }
+
     /// Whether `compat = "medvlmbench"` is given.
     ///
     /// # Errors
@@ -53,4 +62,8 @@ impl<'a> Options<'a> {
             None => Err(Error::config(format!("option `{name}` is {value}; expected {expected}"))),
         }
     }
+}
+
+fn list<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -1,27 +1,32 @@
 //! From tensors and errors of `blocks` to those of the contract.
 
-use blocks::image::Pixels;
 use candle_core::{DType, Tensor};
-use plugin_api::{Array, Data, Error, ErrorKind, Matrix, Result, digest};
+use plugin_api::{Array, Data, Error, ErrorKind, Matrix, Result};
 
+/// A tensor of any shape, as f32.
+///
+/// # Errors
+/// None but those of the device.
 pub fn array(tensor: &Tensor) -> Result<Array> {
     let shape = tensor.dims().iter().map(|&n| n as u64).collect();
     Ok(Array { shape, data: Data::F32(values(tensor)?) })
 }
 
+/// A tensor of two axes, as f32.
+///
+/// # Errors
+/// It has another number of axes.
 pub fn matrix(tensor: &Tensor) -> Result<Matrix> {
     let (_, columns) = tensor.dims2().map_err(failed)?;
     Ok(Matrix { columns, data: values(tensor)? })
 }
 
-pub fn input_digest(pixels: &Pixels) -> String {
-    digest(&pixels.data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
-}
-
+/// An error of opening a model.
 pub fn config(e: blocks::Error) -> Error {
     chain(ErrorKind::Config, e)
 }
 
+/// An error of what a request holds.
 pub fn input(e: blocks::Error) -> Error {
     match e {
         blocks::Error::Tensor(e) => failed(e),
@@ -29,8 +34,9 @@ pub fn input(e: blocks::Error) -> Error {
     }
 }
 
+/// An error of the device.
 pub fn failed(e: candle_core::Error) -> Error {
-    let message = e.to_string();
+    let message = blocks::sentence(&e);
     let kind = if message.to_lowercase().contains("out of memory") { ErrorKind::OutOfMemory } else { ErrorKind::Other };
     Error::new(kind, message)
 }
