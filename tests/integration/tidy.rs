@@ -54,7 +54,7 @@ fn packages_are_named_after_their_folders() {
         let folder = manifest.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         let parent = manifest.parent().and_then(Path::parent).and_then(Path::file_name).unwrap_or_default();
         let expected = match (parent.to_string_lossy().as_ref(), folder.as_str()) {
-            ("plugins", "blocks") => "blocks".into(),
+            ("plugins", "blocks" | "bridge") => folder.clone(),
             ("plugins", _) => format!("plugin-{folder}"),
             ("scorers", _) => format!("scorer-{folder}"),
             _ => continue,
@@ -90,13 +90,14 @@ fn only_the_command_line_prints() {
 #[test]
 fn crates_know_only_what_they_may() {
     let mut tree = Tree::read();
-    let model_code = |name: &str| name.starts_with("candle") || name == "tokenizers" || name == "blocks";
+    let model_code = |name: &str| name.starts_with("candle") || ["tokenizers", "blocks", "bridge"].contains(&name);
     let part = |name: &str| name.starts_with("plugin-") || name.starts_with("scorer-") || name == "medvlm";
     for name in packages().into_keys() {
         let forbidden: &dyn Fn(&str) -> bool = match name.as_str() {
             "medvlm" => &|d| model_code(d) || (part(d) && d != "plugin-api"),
             "plugin-api" => &|d| model_code(d) || part(d),
-            "blocks" => &part,
+            "blocks" => &|d| part(d) || d == "bridge",
+            "bridge" => &|d| part(d) && d != "plugin-api",
             n if n.starts_with("plugin-") => &|d| part(d) && d != "plugin-api",
             n if n.starts_with("scorer-") => &|d| model_code(d) || (part(d) && d != "scorer-kit"),
             _ => continue,

@@ -63,7 +63,8 @@ fn models(workspace: &Workspace) -> Result<String> {
             let file = format!("src/{}.rs", text("architecture").replace('-', "_"));
             let file = if part.folder.join(&file).exists() { file } else { "src/lib.rs".into() };
             let link = link(&format!("{}/{file}", part.name));
-            rows.push([code(&text("id")), text("title"), link, code(&text("weights")), text("licence")]);
+            let weights = if text("obtain").is_empty() { code(&text("weights")) } else { "by hand".into() };
+            rows.push([code(&text("id")), text("title"), link, weights, text("licence")]);
         }
     }
     Ok(table(["model", "name", "file", "weights", "licence"], rows))

@@ -65,7 +65,11 @@ impl CheckArgs {
         let tried: Vec<String> = match &self.model {
             Some(id) => vec![id.clone()],
             // Models without weights can be tried as they are.
-            None => catalog.models().filter(|(row, _)| row.weights.is_none()).map(|(row, _)| row.id.clone()).collect(),
+            None => catalog
+                .models()
+                .filter(|(row, _)| row.weights.is_none() && row.obtain.is_empty())
+                .map(|(row, _)| row.id.clone())
+                .collect(),
         };
         for id in tried {
             let (row, plugin) = catalog.find(&id)?;

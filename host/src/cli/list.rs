@@ -58,7 +58,8 @@ impl ListArgs {
 
 fn models(catalogs: &Catalogs) -> Vec<Vec<String>> {
     let row = |(row, plugin): (&crate::model::Row, &crate::model::PluginFile)| {
-        let weights = row.weights.clone().unwrap_or_else(|| "none".into());
+        let weights =
+            row.weights.clone().unwrap_or_else(|| if row.obtain.is_empty() { "none" } else { "by hand" }.into());
         vec![row.id.clone(), row.architecture.clone(), plugin.name.clone(), weights, row.title.clone()]
     };
     catalogs.models.models().map(row).collect()

@@ -45,6 +45,9 @@ pub struct Row {
     /// `hf:OWNER/NAME` (Hugging Face cache) or `path:DIR` (relative to the manifest); none where none is needed.
     #[serde(default)]
     pub weights: Option<String>,
+    /// Where to find weights that no hub serves in the layout that the model reads; the user names their directory.
+    #[serde(default)]
+    pub obtain: String,
     /// Revision on the hub.
     #[serde(default)]
     pub revision: Option<String>,

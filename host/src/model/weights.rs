@@ -14,11 +14,19 @@ use crate::{
 
 /// The directory with a row's checkpoint, `given` (a flag or the suite) before the row's own. None where
 /// the model needs no weights.
+///
+/// # Errors
+/// The directory is not there, and the message says how to get it.
 pub fn find(row: &Row, plugin: &PluginFile, given: Option<&Path>) -> Result<Option<PathBuf>> {
     if let Some(dir) = given {
         return existing(dir.into(), &format!("the weights given for `{}`", row.id)).map(Some);
     }
-    let Some(weights) = &row.weights else { return Ok(None) };
+    let Some(weights) = &row.weights else {
+        return match row.obtain.as_str() {
+            "" => Ok(None),
+            how => Err(Error::usage(format!("name the directory of `{}`'s weights with --weights: {how}", row.id))),
+        };
+    };
     if let Some(dir) = weights.strip_prefix("path:") {
         let base = plugin.manifest.as_deref().and_then(Path::parent).unwrap_or(Path::new("."));
         return existing(base.join(dir), &format!("the weights of `{}`", row.id)).map(Some);
@@ -70,10 +78,9 @@ fn in_hub_cache(row: &Row, repository: &str) -> Result<PathBuf> {
     }
     Err(Error::usage(format!(
         "the weights of `{}` are not in the Hugging Face cache {}: run `hf download {repository} --revision {revision}`, \
-         or name a directory with --weights {}=DIR",
+         or name their directory with --weights",
         row.id,
         hub.display(),
-        row.id
     )))
 }
 

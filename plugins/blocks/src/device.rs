@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device};
 
-use crate::{Error, Result};
+use crate::{Error, Result, sentence};
 
 /// The device called `cpu` or `cuda:N`; an empty name is `cpu`.
 ///
@@ -31,7 +31,8 @@ pub fn dtype(name: &str) -> Result<DType> {
 }
 
 fn cuda(ordinal: usize) -> Result<Device> {
-    Device::new_cuda(ordinal).map_err(|e| Error::Setting(format!("cannot use device `cuda:{ordinal}`: {e}")))
+    Device::new_cuda(ordinal)
+        .map_err(|e| Error::Setting(format!("cannot use device `cuda:{ordinal}`: {}", sentence(&e))))
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ pub enum Error {
     #[error("{0}")]
     Setting(String),
     /// A tensor operation failed.
-    #[error(transparent)]
+    #[error("{}", sentence(.0))]
     Tensor(#[from] candle_core::Error),
 }
 
@@ -36,6 +36,17 @@ impl Error {
     /// The contents of `path` are wrong.
     pub fn invalid(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Invalid { path: path.as_ref().to_path_buf(), reason: reason.into() }
+    }
+}
+
+/// What candle says of an error, without the backtrace that it appends where `RUST_BACKTRACE` is set.
+pub fn sentence(e: &candle_core::Error) -> String {
+    use candle_core::Error::{Context, WithBacktrace, WithPath};
+    match e {
+        WithBacktrace { inner, .. } => sentence(inner),
+        WithPath { inner, path } => format!("{}: {}", path.display(), sentence(inner)),
+        Context { inner, context } => format!("{context}: {}", sentence(inner)),
+        other => other.to_string(),
     }
 }
 

@@ -1,7 +1,9 @@
-//! From decoded images to pixel values, as `transformers` computes them.
+//! From decoded images to pixel values, as `transformers` and open_clip compute them.
 
+mod open_clip;
 mod processor;
 mod resize;
 
+pub use open_clip::OpenClipPreprocessing;
 pub use processor::{ImageProcessor, Pixels};
 pub use resize::{Filter, Rgb, Window, resize};

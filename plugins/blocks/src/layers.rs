@@ -5,6 +5,7 @@
 
 mod activation;
 mod attention;
+mod cross_attention;
 mod encoder;
 mod norm;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 pub use activation::Activation;
 pub use attention::{Attention, causal_mask};
+pub use cross_attention::CrossAttention;
 pub use encoder::{Encoder, EncoderConfig, EncoderLayer};
 pub use norm::Norm;
 

@@ -16,4 +16,4 @@ pub mod tokens;
 pub mod vision;
 pub mod weights;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, sentence};

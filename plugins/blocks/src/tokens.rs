@@ -1,7 +1,9 @@
 //! CLIP's byte-level BPE tokenizer (reference `transformers.CLIPTokenizerFast`, 4.53.1), and those of other models.
 
+mod clean;
 mod sentencepiece;
 mod siglip;
+mod word_piece;
 
 use std::{collections::HashMap, path::Path};
 
@@ -19,8 +21,10 @@ use tokenizers::{
 };
 
 use crate::{Error, Result, error::read_json, error::read_text};
+pub use clean::clean;
 pub use sentencepiece::SentencePiece;
 pub use siglip::{PadTo, SiglipTokenizer};
+pub use word_piece::WordPieceTokenizer;
 
 const PATTERN: &str = r"'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// The reference reads at most so many merges.

@@ -1,14 +1,18 @@
 //! Where a model's tensors come from: a checkpoint, read strictly, or fresh trainable variables.
 
+mod bare;
 mod checkpoint;
 mod fresh;
 mod names;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::{Error, Result};
+use crate::{Error, Result, sentence};
 use checkpoint::Checkpoint;
 use fresh::Fresh;
 pub use names::Names;
@@ -34,9 +38,31 @@ pub struct Weights {
     device: Device,
 }
 
+/// One of several files that make up a checkpoint, where it is not laid out as `transformers` does.
+#[derive(Debug, Clone)]
+pub struct Part {
+    /// A `.safetensors` file, or a pickle: `.bin`, `.pt` or `.pth`.
+    pub path: PathBuf,
+    /// The key of a pickled dictionary that holds the tensors, where they are not at the top.
+    pub key: Option<&'static str>,
+    /// Beginning of the tensors' names that is cut off.
+    pub strip: &'static str,
+    /// What then precedes their names. It is the whole name of a pickled tensor without a dictionary.
+    pub prefix: &'static str,
+    /// Beginnings of the names, then, of what the model may need; nothing else counts. Empty if all does.
+    pub keep: &'static [&'static str],
+}
+
 enum Source {
     Checkpoint(Checkpoint),
     Fresh(Box<Fresh>),
+}
+
+impl Part {
+    /// All of a file, under the names that it gives.
+    pub fn of(path: PathBuf) -> Self {
+        Self { path, key: None, strip: "", prefix: "", keep: &[] }
+    }
 }
 
 impl Weights {
@@ -47,6 +73,15 @@ impl Weights {
     /// No such file, or one that is truncated or corrupt.
     pub fn open(dir: &Path, names: &Names, dtype: DType, device: &Device) -> Result<Self> {
         let source = Source::Checkpoint(Checkpoint::open(dir, *names)?);
+        Ok(Self { source: Arc::new(source), prefix: String::new(), dtype, device: device.clone() })
+    }
+
+    /// As [`Weights::open`], for a checkpoint in `dir` that consists of `parts`.
+    ///
+    /// # Errors
+    /// A file is missing, truncated or corrupt.
+    pub fn open_parts(dir: &Path, parts: &[Part], names: &Names, dtype: DType, device: &Device) -> Result<Self> {
+        let source = Source::Checkpoint(Checkpoint::open_parts(dir, parts, *names)?);
         Ok(Self { source: Arc::new(source), prefix: String::new(), dtype, device: device.clone() })
     }
 
@@ -71,6 +106,19 @@ impl Weights {
             Source::Checkpoint(checkpoint) => checkpoint.get(&name, shape.dims(), self.dtype, &self.device),
             Source::Fresh(fresh) => fresh.get(name, shape, init, &self.device),
         }
+    }
+
+    /// Shape of the checkpoint's tensor `name`, if there is one.
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        match &*self.source {
+            Source::Checkpoint(checkpoint) => checkpoint.shape(&self.full(name)),
+            Source::Fresh(_) => None,
+        }
+    }
+
+    /// How many of `0.name`, `1.name` and so on the checkpoint has, up to the first that is missing.
+    pub fn count(&self, name: &str) -> usize {
+        (0..).take_while(|n| self.shape(&format!("{n}.{name}")).is_some()).count()
     }
 
     /// Whether tensors are trainable variables.
@@ -116,7 +164,7 @@ impl Weights {
             .map(|(name, var)| Ok((names.public(name), var.to_dtype(dtype)?.to_device(&Device::Cpu)?)))
             .collect::<Result<_>>()?;
         candle_core::safetensors::save(&tensors, path)
-            .map_err(|e| Error::invalid(path, format!("cannot write the weights: {e}")))
+            .map_err(|e| Error::invalid(path, format!("cannot write the weights: {}", sentence(&e))))
     }
 
     fn full(&self, name: &str) -> String {

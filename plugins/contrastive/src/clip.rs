@@ -6,17 +6,13 @@ mod config;
 mod keys;
 mod model;
 
-use blocks::{
-    device::{device, dtype},
-    image::ImageProcessor,
-    tokens::ClipTokenizer,
-    weights::Weights,
-};
+use blocks::{image::ImageProcessor, tokens::ClipTokenizer, weights::Weights};
+pub use bridge::classes::normalize;
+use bridge::{Options, Place, convert::config};
 use candle_core::{Device, Tensor};
-use plugin_api::{Error, Open, Result, register};
+use plugin_api::{Open, Result, register};
 
-pub use crate::dual::normalize;
-use crate::dual::{Dual, Towers, config};
+use crate::dual::{Dual, Towers};
 pub use config::{ClipConfig, TextConfig, VisionConfig};
 pub use keys::NAMES;
 pub use model::ClipModel;
@@ -41,23 +37,17 @@ impl Clip {
     /// # Errors
     /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
     pub fn open(open: Open) -> Result<Self> {
-        let dir = open.weights.ok_or_else(|| Error::config("architecture `clip` needs a directory with weights"))?;
-        if let Some(option) = open.options.keys().next() {
-            return Err(Error::config(format!("unknown option `{option}`; architecture `clip` has none")));
-        }
-        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
-        let settings = ClipConfig::from_dir(&dir).map_err(config)?;
+        let place = Place::of(&open, "clip")?;
+        Options::new("clip", &open.options, &[])?;
+        let settings = ClipConfig::from_dir(&place.dir).map_err(config)?;
         let (text, context) = (&settings.text_config, settings.text_config.max_position_embeddings);
-        let processor = ImageProcessor::from_dir(&dir).map_err(config)?;
-        let tokenizer = ClipTokenizer::from_dir(&dir, context, text.vocab_size).map_err(config)?;
-        text.check_end(tokenizer.eos()).map_err(|e| Error::config(format!("{}: {e}", dir.display())))?;
-        let weights = Weights::open(&dir, &NAMES, dtype, &device).map_err(config)?;
-        let model = ClipModel::new(&settings, &weights).map_err(|e| match e {
-            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("config.json"), reason)),
-            other => config(other),
-        })?;
+        let processor = ImageProcessor::from_dir(&place.dir).map_err(config)?;
+        let tokenizer = ClipTokenizer::from_dir(&place.dir, context, text.vocab_size).map_err(config)?;
+        text.check_end(tokenizer.eos()).map_err(|reason| place.blame_dir(blocks::Error::Setting(reason)))?;
+        let weights = Weights::open(&place.dir, &NAMES, place.dtype, &place.device).map_err(config)?;
+        let model = ClipModel::new(&settings, &weights).map_err(|e| place.blame("config.json", e))?;
         weights.finish().map_err(config)?;
-        Self::new(ClipTowers { model, tokenizer }, processor, dtype, weights.parameters())
+        Self::new(ClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
 
     /// The model without processor and tokenizer.

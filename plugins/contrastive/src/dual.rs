@@ -1,10 +1,15 @@
 //! What models with an image and a text tower share: batches, class prompts, zero-shot logits, inspection.
 
-use blocks::image::{ImageProcessor, Pixels};
-use candle_core::{D, DType, Device, Tensor};
+use blocks::image::Pixels;
+use bridge::{
+    Preprocess,
+    classes::{self, normalize},
+    convert::{config, failed, input, matrix},
+    input_digests, pixels, stack,
+};
+use candle_core::{DType, Device, Tensor};
 use plugin_api::{
-    Array, Capability, Classes, Data, Description, Error, ErrorKind, Image, Inspect, Inspection, Matrix, Model, Result,
-    Rows, digest,
+    Array, Capability, Classes, Data, Description, Image, Inspect, Inspection, Matrix, Model, Result, Rows,
 };
 
 /// Two towers that map into one space.
@@ -20,6 +25,14 @@ pub trait Towers: Send + Sync + 'static {
     /// # Errors
     /// A text cannot be tokenized.
     fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor>;
+
+    /// What [`Towers::logits`] takes of the features of images: normalised, unless a model is compared otherwise.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    fn compared(&self, features: &Tensor) -> blocks::Result<Tensor> {
+        normalize(features)
+    }
 
     /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to logits `[n, t]`.
     ///
@@ -47,7 +60,7 @@ pub trait Towers: Send + Sync + 'static {
 pub struct Dual<T> {
     towers: T,
     scale: f32,
-    processor: ImageProcessor,
+    processor: Box<dyn Preprocess>,
     dtype: DType,
     parameters: usize,
 }
@@ -57,8 +70,9 @@ impl<T: Towers> Dual<T> {
     ///
     /// # Errors
     /// The scale cannot be read.
-    pub fn new(towers: T, processor: ImageProcessor, dtype: DType, parameters: usize) -> Result<Self> {
-        Ok(Self { scale: towers.scale().map_err(config)?, towers, processor, dtype, parameters })
+    pub fn new(towers: T, processor: impl Preprocess, dtype: DType, parameters: usize) -> Result<Self> {
+        let scale = towers.scale().map_err(config)?;
+        Ok(Self { towers, scale, processor: Box::new(processor), dtype, parameters })
     }
 
     /// The towers.
@@ -68,10 +82,8 @@ impl<T: Towers> Dual<T> {
 
     /// Unnormalised features of images, f32 on the model's device.
     fn image_features(&self, pixels: &[Pixels]) -> Result<Tensor> {
-        let values = pixels.iter().flat_map(|p| &p.data).copied().collect::<Vec<_>>();
-        let shape = (pixels.len(), 3, pixels[0].height, pixels[0].width);
-        let pixels = Tensor::from_vec(values, shape, self.towers.device()).and_then(|p| p.to_dtype(self.dtype));
-        let features = self.towers.image_features(&pixels.map_err(failed)?).map_err(input)?;
+        let pixels = stack(pixels, self.towers.device(), self.dtype)?;
+        let features = self.towers.image_features(&pixels).map_err(input)?;
         features.to_dtype(DType::F32).map_err(failed)
     }
 
@@ -80,25 +92,12 @@ impl<T: Towers> Dual<T> {
         normalize(&self.towers.text_features(texts).map_err(input)?).map_err(input)
     }
 
-    /// Pixel values of images, which all have the size that the model takes.
     fn pixels(&self, images: &[Image<'_>]) -> Result<Vec<Pixels>> {
-        if images.is_empty() {
-            return Err(Error::input("there are no images"));
-        }
-        let pixels = images.iter().map(|i| self.processor.process(i.width as usize, i.height as usize, i.rgb));
-        let pixels = pixels.collect::<blocks::Result<Vec<_>>>().map_err(input)?;
-        let side = self.towers.image_size();
-        match pixels.iter().find(|p| (p.height, p.width) != (side, side)) {
-            Some(p) => Err(Error::config(format!(
-                "preprocessor_config.json yields images of {}x{} pixels, but the model takes {side}x{side}",
-                p.width, p.height
-            ))),
-            None => Ok(pixels),
-        }
+        pixels(self.processor.as_ref(), images, self.towers.image_size())
     }
 
     fn logits(&self, features: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        self.towers.logits(&normalize(features).map_err(input)?, texts).map_err(input)
+        self.towers.logits(&self.towers.compared(features).map_err(input)?, texts).map_err(input)
     }
 }
 
@@ -115,21 +114,8 @@ impl<T: Towers> Model for Dual<T> {
 
     /// The mean of the normalised embeddings of a class's prompts, normalised again.
     fn encode_classes(&self, classes: &[Vec<String>]) -> Result<Matrix> {
-        if let Some(class) = classes.iter().position(Vec::is_empty) {
-            return Err(Error::input(format!("class {class} has no prompt")));
-        }
-        let texts: Vec<_> = classes.iter().flatten().map(String::as_str).collect();
-        if texts.is_empty() {
-            return Err(Error::input("there are no classes"));
-        }
-        let embeds = self.text_embeds(&texts)?;
-        let mut start = 0;
-        let means = classes.iter().map(|prompts| {
-            let mean = embeds.narrow(0, start, prompts.len())?.mean_keepdim(0)?;
-            start += prompts.len();
-            Ok(mean)
-        });
-        let means = Tensor::cat(&means.collect::<candle_core::Result<Vec<_>>>().map_err(failed)?, 0).map_err(failed)?;
+        let embeds = self.text_embeds(&classes::prompts(classes)?)?;
+        let means = classes::means(&embeds, classes).map_err(failed)?;
         matrix(&normalize(&means).map_err(input)?)
     }
 
@@ -139,16 +125,13 @@ impl<T: Towers> Model for Dual<T> {
         let features = self.image_features(&pixels)?;
         let shape = (classes.encoded.rows(), classes.encoded.columns);
         let texts = Tensor::from_slice(&classes.encoded.data, shape, self.towers.device()).map_err(failed)?;
-        Ok(Rows {
-            matrix: matrix(&self.logits(&features, &texts)?)?,
-            inputs: pixels.iter().map(input_digest).collect(),
-        })
+        Ok(Rows { matrix: matrix(&self.logits(&features, &texts)?)?, inputs: input_digests(&pixels) })
     }
 
     fn features(&self, images: &[Image<'_>]) -> Result<Rows> {
         let pixels = self.pixels(images)?;
         let features = self.image_features(&pixels)?;
-        Ok(Rows { matrix: matrix(&features)?, inputs: pixels.iter().map(input_digest).collect() })
+        Ok(Rows { matrix: matrix(&features)?, inputs: input_digests(&pixels) })
     }
 
     /// `pixel_values` [n, 3, h, w], `image_features` [n, d] and `image_embeds` [n, d] where there are images,
@@ -177,45 +160,4 @@ impl<T: Towers> Model for Dual<T> {
         }
         Ok(Inspection { arrays, generation: None })
     }
-}
-
-/// Rows divided by their Euclidean length, in f32; differentiable.
-///
-/// # Errors
-/// None but those of the device.
-pub fn normalize(rows: &Tensor) -> blocks::Result<Tensor> {
-    let rows = rows.to_dtype(DType::F32)?;
-    Ok(rows.broadcast_div(&rows.sqr()?.sum_keepdim(D::Minus1)?.sqrt()?)?)
-}
-
-/// An error of opening a model.
-pub fn config(e: blocks::Error) -> Error {
-    chain(ErrorKind::Config, e)
-}
-
-fn matrix(tensor: &Tensor) -> Result<Matrix> {
-    let (_, columns) = tensor.dims2().map_err(failed)?;
-    Ok(Matrix { columns, data: tensor.flatten_all().and_then(|t| t.to_vec1()).map_err(failed)? })
-}
-
-fn input_digest(pixels: &Pixels) -> String {
-    digest(&pixels.data.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<_>>())
-}
-
-fn input(e: blocks::Error) -> Error {
-    match e {
-        blocks::Error::Tensor(e) => failed(e),
-        other => chain(ErrorKind::Input, other),
-    }
-}
-
-fn failed(e: candle_core::Error) -> Error {
-    let message = e.to_string();
-    let kind = if message.to_lowercase().contains("out of memory") { ErrorKind::OutOfMemory } else { ErrorKind::Other };
-    Error::new(kind, message)
-}
-
-/// The conversion of the contract appends the causes.
-fn chain(kind: ErrorKind, e: blocks::Error) -> Error {
-    Error { kind, ..Error::from(e) }
 }

@@ -8,16 +8,15 @@ mod keys;
 mod model;
 
 use blocks::{
-    device::{device, dtype},
     image::ImageProcessor,
     tokens::{PadTo, SiglipTokenizer},
     weights::Weights,
 };
+use bridge::{Options, Place, convert::config};
 use candle_core::{Device, Tensor};
-use plugin_api::{Error, Open, Result, register};
-use serde_json::{Map, Value};
+use plugin_api::{Open, Result, register};
 
-use crate::dual::{Dual, Towers, config};
+use crate::dual::{Dual, Towers};
 pub use config::{SiglipConfig, TextConfig, VisionConfig};
 pub use keys::NAMES;
 pub use model::SiglipModel;
@@ -48,20 +47,17 @@ impl Siglip {
     /// # Errors
     /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or the tokenizer does not fit the model.
     pub fn open(open: Open) -> Result<Self> {
-        let dir = open.weights.ok_or_else(|| Error::config("architecture `siglip` needs a directory with weights"))?;
-        let pad_to = pad_to(&open.options)?;
-        let (device, dtype) = (device(&open.device).map_err(config)?, dtype(&open.dtype).map_err(config)?);
-        let settings = SiglipConfig::from_dir(&dir).map_err(config)?;
+        let place = Place::of(&open, "siglip")?;
+        let compat = Options::new("siglip", &open.options, &["compat"])?.medvlmbench()?;
+        let pad_to = if compat { PadTo::Longest } else { PadTo::Context };
+        let settings = SiglipConfig::from_dir(&place.dir).map_err(config)?;
         let text = settings.text();
-        let processor = ImageProcessor::siglip_from_dir(&dir).map_err(config)?;
-        let tokenizer = SiglipTokenizer::from_dir(&dir, text.context, text.vocabulary).map_err(config)?;
-        let weights = Weights::open(&dir, &NAMES, dtype, &device).map_err(config)?;
-        let model = SiglipModel::new(&settings, &weights).map_err(|e| match e {
-            blocks::Error::Setting(reason) => config(blocks::Error::invalid(dir.join("config.json"), reason)),
-            other => config(other),
-        })?;
+        let processor = ImageProcessor::siglip_from_dir(&place.dir).map_err(config)?;
+        let tokenizer = SiglipTokenizer::from_dir(&place.dir, text.context, text.vocabulary).map_err(config)?;
+        let weights = Weights::open(&place.dir, &NAMES, place.dtype, &place.device).map_err(config)?;
+        let model = SiglipModel::new(&settings, &weights).map_err(|e| place.blame("config.json", e))?;
         weights.finish().map_err(config)?;
-        Self::new(SiglipTowers { model, tokenizer, pad_to }, processor, dtype, weights.parameters())
+        Self::new(SiglipTowers { model, tokenizer, pad_to }, processor, place.dtype, weights.parameters())
     }
 
     /// The model without processor and tokenizer.
@@ -99,16 +95,5 @@ impl Towers for SiglipTowers {
 
     fn device(&self) -> &Device {
         self.model.device()
-    }
-}
-
-fn pad_to(options: &Map<String, Value>) -> Result<PadTo> {
-    if let Some(option) = options.keys().find(|key| *key != "compat") {
-        return Err(Error::config(format!("unknown option `{option}`; architecture `siglip` has `compat`")));
-    }
-    match options.get("compat") {
-        None => Ok(PadTo::Context),
-        Some(Value::String(compat)) if compat == "medvlmbench" => Ok(PadTo::Longest),
-        Some(other) => Err(Error::config(format!("`compat` is {other}; known is \"medvlmbench\""))),
     }
 }

@@ -4,8 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 mod parity {
+    pub mod biomedclip;
     pub mod broken;
     pub mod cases;
+    pub mod medclip;
+    pub mod pmcclip;
     pub mod reference;
     pub mod siglip;
     pub mod training;

@@ -1,4 +1,4 @@
-//! `transformers.CLIPImageProcessor` and `SiglipImageProcessor` (4.53.1): resize, centre crop, rescale, normalise.
+//! `transformers.CLIPImageProcessor` and its kin (4.53.1): resize, centre crop, rescale, normalise.
 
 use std::path::Path;
 
@@ -10,14 +10,15 @@ use crate::{Error, Result, error::read_json};
 
 const FILE: &str = "preprocessor_config.json";
 /// Means and standard deviations of OpenAI's CLIP.
-const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
-const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
+pub(super) const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
+pub(super) const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
 
 /// Turns RGB images into pixel values.
 #[derive(Debug, Clone)]
 pub struct ImageProcessor {
     resize: Option<(Size, Filter)>,
     crop: Option<(usize, usize)>,
+    odd_crop: OddCrop,
     /// Pixel value of each byte of each channel.
     table: Box<[[f32; 256]; 3]>,
 }
@@ -34,11 +35,20 @@ pub struct Pixels {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Size {
+pub(super) enum Size {
     /// The shorter edge, the other in proportion.
     ShortestEdge(usize),
     /// Height and width.
     Exact(usize, usize),
+}
+
+/// Where a centre crop starts that leaves an odd number of rows or columns over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum OddCrop {
+    /// With one less before it than behind it, as in `transformers`.
+    Down,
+    /// At the even one of the two middle positions, as in torchvision.
+    Even,
 }
 
 /// The file as written; what is absent or null has the class's default.
@@ -59,7 +69,7 @@ struct Config {
 
 #[derive(Clone, Copy, Deserialize)]
 #[serde(untagged)]
-enum PerChannel {
+pub(super) enum PerChannel {
     Same(f64),
     Each([f64; 3]),
 }
@@ -95,6 +105,23 @@ impl ImageProcessor {
         }
     }
 
+    /// As [`ImageProcessor::from_dir`], but of BLIP's class: squashed to height and width, by default 384 each, and no
+    /// crop; reference `transformers.BlipImageProcessor`.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::from_dir`], or `size` names no height and width.
+    pub fn blip_from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let mut config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        let size = config.size.take().unwrap_or_else(|| json!(384));
+        let (height, width) = read_crop(&size).map_err(|_| {
+            Error::invalid(&path, format!("`size` is {size}; expected a number, or `height` and `width`"))
+        })?;
+        config.size = Some(json!([height, width]));
+        config.do_center_crop = Some(false);
+        Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
+    }
+
     fn from_config(config: Config) -> std::result::Result<Self, String> {
         let resize = match config.do_resize.unwrap_or(true) {
             true => {
@@ -113,17 +140,21 @@ impl ImageProcessor {
         let normalize = config.do_normalize.unwrap_or(true);
         let mean = config.image_mean.map_or(MEAN, PerChannel::values);
         let std = config.image_std.map_or(STD, PerChannel::values);
-        let mut table = Box::new([[0.0; 256]; 3]);
-        for (channel, row) in table.iter_mut().enumerate() {
-            for (byte, value) in row.iter_mut().enumerate() {
-                // The reference scales in f64, rounds to f32, and normalises in f32.
-                *value = scale.map_or(byte as f32, |scale| (byte as f64 * scale) as f32);
-                if normalize {
-                    *value = (*value - mean[channel] as f32) / std[channel] as f32;
-                }
-            }
-        }
-        Ok(Self { resize, crop, table })
+        // The reference scales in f64, rounds to f32, and normalises in f32.
+        let value = |byte: usize| scale.map_or(byte as f32, |scale| (byte as f64 * scale) as f32);
+        Ok(Self { resize, crop, odd_crop: OddCrop::Down, table: table(value, normalize.then_some((mean, std))) })
+    }
+
+    /// Resized with `filter`, cropped to the square of `side` pixels with `odd_crop`, its bytes divided by 255 in f32 and
+    /// normalised.
+    pub(super) fn of_square(
+        side: usize,
+        (size, filter): (Size, Filter),
+        odd_crop: OddCrop,
+        (mean, std): ([f64; 3], [f64; 3]),
+    ) -> Self {
+        let table = table(|byte| byte as f32 / 255.0, Some((mean, std)));
+        Self { resize: Some((size, filter)), crop: Some((side, side)), odd_crop, table }
     }
 
     /// Pixel values of an image of `width` x `height` pixels, three bytes each.
@@ -141,8 +172,8 @@ impl ImageProcessor {
             Some((Size::ShortestEdge(edge), _)) => shortest_edge(height, width, edge),
         };
         let (out_height, out_width) = self.crop.unwrap_or((new_height, new_width));
-        let (rows, top) = centre(new_height, out_height);
-        let (columns, left) = centre(new_width, out_width);
+        let (rows, top) = centre(new_height, out_height, self.odd_crop);
+        let (columns, left) = centre(new_width, out_width, self.odd_crop);
         let image = Rgb { width, height, data: rgb };
         // Without `do_resize` the size stays, and nearest neighbours are the image itself.
         let filter = self.resize.map_or(Filter::Nearest, |(_, filter)| filter);
@@ -169,7 +200,7 @@ impl ImageProcessor {
 }
 
 impl PerChannel {
-    fn values(self) -> [f64; 3] {
+    pub(super) fn values(self) -> [f64; 3] {
         match self {
             Self::Same(value) => [value; 3],
             Self::Each(values) => values,
@@ -184,11 +215,26 @@ fn shortest_edge(height: usize, width: usize, edge: usize) -> (usize, usize) {
 }
 
 /// The part of an axis that a centre crop shows, and where it starts in the crop.
-fn centre(size: usize, crop: usize) -> (Window, usize) {
-    match size < crop {
-        true => (Window { start: 0, length: size }, (crop - size).div_ceil(2)),
-        false => (Window { start: (size - crop) / 2, length: crop }, 0),
+fn centre(size: usize, crop: usize, odd: OddCrop) -> (Window, usize) {
+    if size < crop {
+        return (Window { start: 0, length: size }, (crop - size).div_ceil(2));
     }
+    let half = (size - crop) / 2;
+    let up = odd == OddCrop::Even && !(size - crop).is_multiple_of(2) && !half.is_multiple_of(2);
+    (Window { start: half + usize::from(up), length: crop }, 0)
+}
+
+fn table(value: impl Fn(usize) -> f32, normalize: Option<([f64; 3], [f64; 3])>) -> Box<[[f32; 256]; 3]> {
+    let mut table = Box::new([[0.0; 256]; 3]);
+    for (channel, row) in table.iter_mut().enumerate() {
+        for (byte, entry) in row.iter_mut().enumerate() {
+            *entry = match normalize {
+                Some((mean, std)) => (value(byte) - mean[channel] as f32) / std[channel] as f32,
+                None => value(byte),
+            };
+        }
+    }
+    table
 }
 
 fn read_size(value: &Value) -> std::result::Result<Size, String> {

@@ -40,7 +40,8 @@ impl Attention {
         Ok(Self { input, output, heads: config.heads, scale: ((width / config.heads) as f64).powf(-0.5) })
     }
 
-    /// `[batch, tokens, width]` to the same shape; `mask` `[tokens, tokens]` is added to the scores.
+    /// `[batch, tokens, width]` to the same shape; `mask` is added to the scores `[batch, heads, tokens, tokens]`
+    /// and may have lengths of 1 there, or no leading axes; a shorter first axis is repeated along the batch.
     ///
     /// # Errors
     /// Shapes do not agree.
@@ -49,7 +50,7 @@ impl Attention {
         let [q, k, v] = self.heads_of(x)?;
         let scores = (q * self.scale)?.matmul(&k.transpose(2, 3)?)?;
         let scores = match mask {
-            Some(mask) => scores.broadcast_add(mask)?,
+            Some(mask) => add_mask(&scores, mask)?,
             None => scores,
         };
         let weights = if train { ops::softmax(&scores, D::Minus1)? } else { ops::softmax_last_dim(&scores)? };
@@ -84,6 +85,17 @@ pub fn causal_mask(tokens: usize, dtype: DType, device: &Device) -> Result<Tenso
     let hidden = |i: usize| if i % tokens > i / tokens { f32::NEG_INFINITY } else { 0.0 };
     let values: Vec<f32> = (0..tokens * tokens).map(hidden).collect();
     Ok(Tensor::from_vec(values, (tokens, tokens), device)?.to_dtype(dtype)?)
+}
+
+fn add_mask(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
+    let (batch, heads, queries, keys) = scores.dims4()?;
+    Ok(match mask.dims() {
+        &[period, _, _, _] if 1 < period && period < batch => {
+            let scores = scores.reshape(((), period, heads, queries, keys))?;
+            scores.broadcast_add(mask)?.reshape((batch, heads, queries, keys))?
+        }
+        _ => scores.broadcast_add(mask)?,
+    })
 }
 
 fn fuse(parts: &[Linear; 3]) -> Result<Linear> {

@@ -11,8 +11,8 @@ use std::{
 
 use candle_core::{DType, Device, Tensor, pickle::PthTensors, safetensors::MmapedSafetensors};
 
-use super::Names;
-use crate::{Error, Result, error::read_json};
+use super::{Names, Part, bare::Bare};
+use crate::{Error, Result, error::read_json, sentence};
 
 /// The files that may hold a checkpoint, in the order in which they are preferred.
 const FILES: [&str; 4] =
@@ -23,10 +23,17 @@ pub struct Checkpoint {
     /// The file, or the index of the shards.
     path: PathBuf,
     shards: Vec<Shard>,
-    /// Public name to its place in `shards` and its shape.
-    tensors: BTreeMap<String, (usize, Vec<usize>)>,
+    /// By public name.
+    tensors: BTreeMap<String, Entry>,
     used: Mutex<BTreeSet<String>>,
     parameters: AtomicUsize,
+}
+
+struct Entry {
+    shard: usize,
+    /// The name in the file.
+    name: String,
+    shape: Vec<usize>,
 }
 
 struct Shard {
@@ -37,6 +44,7 @@ struct Shard {
 enum ShardData {
     Safetensors(MmapedSafetensors),
     Pickle(PthTensors),
+    Bare(Bare),
 }
 
 #[derive(serde::Deserialize)]
@@ -56,30 +64,51 @@ impl Checkpoint {
             true => read_json::<Index>(&path)?.weight_map.into_values().collect(),
             false => BTreeSet::from([path.file_name().unwrap_or_default().to_string_lossy().into_owned()]),
         };
-        let shards = files.iter().map(|file| Shard::open(dir.join(file))).collect::<Result<Vec<_>>>()?;
-        let tensors = shards
-            .iter()
-            .enumerate()
-            .flat_map(|(index, shard)| shard.shapes().into_iter().map(move |(name, shape)| (name, (index, shape))))
-            .collect();
-        Ok(Self { names, path, shards, tensors, used: Mutex::default(), parameters: AtomicUsize::new(0) })
+        let shards = files.iter().map(|file| Shard::open(dir.join(file), None)).collect::<Result<Vec<_>>>()?;
+        Ok(Self::new(names, path, shards, |_, name| Some(name.to_string())))
+    }
+
+    pub fn open_parts(dir: &Path, parts: &[Part], names: Names) -> Result<Self> {
+        let shards = parts.iter().map(|part| Shard::open(part.path.clone(), part.key)).collect::<Result<Vec<_>>>()?;
+        Ok(Self::new(names, dir.to_path_buf(), shards, |shard, name| {
+            let Part { strip, prefix, keep, .. } = parts[shard];
+            let public = format!("{prefix}{}", name.strip_prefix(strip).unwrap_or(name));
+            (keep.is_empty() || keep.iter().any(|start| public.starts_with(start))).then_some(public)
+        }))
+    }
+
+    /// `public` tells the public name of a shard's tensor, or that it does not count.
+    fn new(names: Names, path: PathBuf, shards: Vec<Shard>, public: impl Fn(usize, &str) -> Option<String>) -> Self {
+        let mut tensors = BTreeMap::new();
+        for (index, shard) in shards.iter().enumerate() {
+            for (name, shape) in shard.shapes() {
+                if let Some(public) = public(index, &name) {
+                    tensors.insert(public, Entry { shard: index, name, shape });
+                }
+            }
+        }
+        Self { names, path, shards, tensors, used: Mutex::default(), parameters: AtomicUsize::new(0) }
+    }
+
+    pub fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        Some(self.tensors.get(&self.names.public(name))?.shape.clone())
     }
 
     pub fn get(&self, name: &str, expected: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let public = self.names.public(name);
-        let (shard, found) = self
+        let Entry { shard, name, shape: found } = self
             .tensors
             .get(&public)
             .ok_or_else(|| Error::invalid(&self.path, format!("tensor `{public}` of shape {expected:?} is missing")))?;
         let shard = &self.shards[*shard];
-        if found != expected {
+        if without_leading_ones(found) != without_leading_ones(expected) {
             let reason = format!("tensor `{public}` has shape {found:?}, expected {expected:?}");
             return Err(Error::invalid(&shard.path, reason));
         }
         let tensor = shard
-            .load(&public, device)
-            .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous())
-            .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {e}")))?;
+            .load(name, device)
+            .and_then(|tensor| tensor.to_device(device)?.to_dtype(dtype)?.contiguous()?.reshape(expected))
+            .map_err(|e| Error::invalid(&shard.path, format!("cannot read tensor `{public}`: {}", sentence(&e))))?;
         if self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(public) {
             self.parameters.fetch_add(tensor.elem_count(), Ordering::Relaxed);
         }
@@ -96,7 +125,7 @@ impl Checkpoint {
             self.tensors.iter().filter(|(name, _)| !used.contains(*name) && !self.names.ignores(name)).collect();
         match unused.as_slice() {
             [] => Ok(()),
-            [(name, (shard, shape)), rest @ ..] => {
+            [(name, Entry { shard, shape, .. }), rest @ ..] => {
                 let others = if rest.is_empty() { String::new() } else { format!(", nor do {} others", rest.len()) };
                 let reason = format!("tensor `{name}` of shape {shape:?} does not belong to this model{others}");
                 Err(Error::invalid(&self.shards[*shard].path, reason))
@@ -105,13 +134,22 @@ impl Checkpoint {
     }
 }
 
+/// Libraries differ in whether a table or vector that is added to a batch has an axis of length 1 for it.
+fn without_leading_ones(shape: &[usize]) -> &[usize] {
+    let axes = shape.iter().take_while(|&&length| length == 1).count();
+    &shape[axes..]
+}
+
 impl Shard {
     #[allow(unsafe_code, reason = "a checkpoint is larger than what should be copied, so it is mapped")]
-    fn open(path: PathBuf) -> Result<Self> {
+    fn open(path: PathBuf, key: Option<&str>) -> Result<Self> {
         std::fs::File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-        let pickle = path.extension().is_some_and(|e| e == "bin");
+        let pickle = path.extension().is_some_and(|e| e == "bin" || e == "pt" || e == "pth");
         let opened = match pickle {
-            true => PthTensors::new(&path, None).map(ShardData::Pickle),
+            true => Bare::open(&path).and_then(|bare| match bare {
+                Some(bare) => Ok(ShardData::Bare(bare)),
+                None => PthTensors::new(&path, key).map(ShardData::Pickle),
+            }),
             // SAFETY: the mapping is read only; as with any mapped file, nobody may shorten it while it is open.
             false => unsafe { MmapedSafetensors::new(&path) }.map(ShardData::Safetensors),
         };
@@ -119,7 +157,7 @@ impl Shard {
             Ok(data) => Ok(Self { path, data }),
             Err(e) => {
                 let kind = if pickle { "PyTorch (zip format)" } else { "safetensors" };
-                Err(Error::invalid(&path, format!("truncated, corrupt or not a {kind} file: {e}")))
+                Err(Error::invalid(&path, format!("truncated, corrupt or not a {kind} file: {}", sentence(&e))))
             }
         }
     }
@@ -132,6 +170,7 @@ impl Shard {
             ShardData::Pickle(file) => {
                 file.tensor_infos().values().map(|t| (t.name.clone(), t.layout.dims().to_vec())).collect()
             }
+            ShardData::Bare(tensor) => vec![(String::new(), tensor.shape())],
         }
     }
 
@@ -141,6 +180,7 @@ impl Shard {
             ShardData::Pickle(file) => {
                 file.get(name)?.ok_or_else(|| candle_core::Error::msg(format!("`{name}` is not in the file")))
             }
+            ShardData::Bare(tensor) => tensor.load(),
         }
     }
 }

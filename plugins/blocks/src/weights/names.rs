@@ -6,7 +6,8 @@ pub struct Names {
     /// Pairs (ours, public), matched by leading segments, the first match wins; `*` stands for one segment, and the
     /// rest of the name is kept. A name that matches nothing is the same on both sides.
     pub rename: &'static [(&'static str, &'static str)],
-    /// Tensors of the checkpoint that the model does not need; a leading `*` stands for any beginning.
+    /// Tensors of the checkpoint that the model does not need; a leading `*` stands for any beginning, a trailing one
+    /// for any end.
     pub ignore: &'static [&'static str],
 }
 
@@ -18,9 +19,10 @@ impl Names {
 
     /// Whether the checkpoint's tensor `name` may stay unused.
     pub fn ignores(&self, name: &str) -> bool {
-        self.ignore.iter().any(|pattern| match pattern.strip_prefix('*') {
-            Some(end) => name.ends_with(end),
-            None => name == *pattern,
+        self.ignore.iter().any(|pattern| match (pattern.strip_prefix('*'), pattern.strip_suffix('*')) {
+            (Some(end), _) => name.ends_with(end),
+            (_, Some(start)) => name.starts_with(start),
+            _ => name == *pattern,
         })
     }
 }
@@ -46,7 +48,7 @@ mod tests {
 
     const NAMES: Names = Names {
         rename: &[("tower.layers.*.norm", "t.h.*.ln"), ("tower.position", "t.pos.weight")],
-        ignore: &["*.position_ids", "extra"],
+        ignore: &["*.position_ids", "extra", "decoder.*"],
     };
 
     #[test]
@@ -62,5 +64,7 @@ mod tests {
         assert!(NAMES.ignores("text.position_ids"));
         assert!(NAMES.ignores("extra"));
         assert!(!NAMES.ignores("extra.weight"));
+        assert!(NAMES.ignores("decoder.layers.0.weight"));
+        assert!(!NAMES.ignores("my.decoder.weight"));
     }
 }

@@ -168,7 +168,7 @@ fn refuses_what_is_wrong() {
 
     let refuse = |options| open(&dir("pieces"), options).err().unwrap().message;
     assert_eq!(refuse(json!({"pad": 3})), "unknown option `pad`; architecture `siglip` has `compat`");
-    assert_eq!(refuse(json!({"compat": "openclip"})), "`compat` is \"openclip\"; known is \"medvlmbench\"");
+    assert_eq!(refuse(json!({"compat": "openclip"})), "option `compat` is \"openclip\"; expected \"medvlmbench\"");
 }
 
 #[test]
