@@ -64,6 +64,7 @@ const PLUGIN_API: &[File] = files!("../../../":
 /// The scorer contract.
 const SCORER_KIT: &[File] = files!("../../../":
     "plugin-api/wit/scorer.wit", "scorers/kit/Cargo.toml",
+    "scorers/kit/src/ask.rs",
     "scorers/kit/src/describe.rs",
     "scorers/kit/src/diagnosis.rs",
     "scorers/kit/src/export.rs",
