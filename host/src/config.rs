@@ -144,7 +144,7 @@ impl Suite {
                 format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level),
             ));
         }
-        suite.judges.iter().try_for_each(|judge| judge.check(path))?;
+        grants::check(&suite.judges, path)?;
         scorer_table::check(&suite, path)?;
         Ok(suite)
     }

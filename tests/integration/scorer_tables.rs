@@ -86,6 +86,8 @@ fn what_cannot_be_meant_is_found_while_planning() {
     refused(&one("where = { labl = 'ill' }"), 2, "nothing named `labl` is known of the samples; did you mean `label`?");
     refused(&one("where = { label = 'sick' }"), 2, "no sample of `dots` meets its conditions");
     refused(&one("options = { strict = true }"), 2, "bad configuration");
+    let second = format!("{}{}", one(""), one("name = 'strict'\noptions = { strict = true }"));
+    refused(&second, 2, "bad configuration");
     refused(&one("name = 'Exact Match'"), 2, "is no scorer name");
     refused(&format!("{}{}", one(""), one("")), 3, "two scorers are named `exact-match`");
     refused("[[scorer]]\nuse = 'exact-mach'\n", 2, "unknown scorer `exact-mach`; did you mean `exact-match`?");

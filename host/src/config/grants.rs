@@ -66,7 +66,7 @@ pub struct EmbedTable {
 }
 
 impl JudgeTable {
-    pub(super) fn check(&self, path: &Path) -> Result<()> {
+    fn check(&self, path: &Path) -> Result<()> {
         let wrong = |what: String| Err(Error::invalid(path, format!("[judge] {}: {what}", self.model)));
         if self.votes == 0 || self.in_flight == 0 {
             return wrong("`votes` and `in-flight` are at least 1".into());
@@ -82,6 +82,20 @@ impl JudgeTable {
             None => Ok(()),
         }
     }
+}
+
+/// Each judge must make sense, and send other requests than the others: an answer is known by its request.
+pub(super) fn check(judges: &[JudgeTable], path: &Path) -> Result<()> {
+    for (position, judge) in judges.iter().enumerate() {
+        judge.check(path)?;
+        let same =
+            |other: &JudgeTable| (&other.model, &other.omit, &other.body) == (&judge.model, &judge.omit, &judge.body);
+        if judges[..position].iter().any(same) {
+            let message = format!("two judges are `{}`: ask one of them for more `votes`", judge.model);
+            return Err(Error::invalid(path, message));
+        }
+    }
+    Ok(())
 }
 
 /// Reads `[judge]` as well as `[[judge]]`.
@@ -161,6 +175,9 @@ mod tests {
         assert!(refusal("[judge]\nmodel = 'a'\nvote = 1").ends_with("unknown key `vote`; did you mean `votes`?"));
         assert!(refusal("[embed]\nmodels = 'a'").ends_with("unknown key `models`; did you mean `model`?"));
         assert!(refusal("[judge]\nmodel = 'a'\nvotes = 0").ends_with("`votes` and `in-flight` are at least 1"));
+        assert!(
+            refusal("[[judge]]\nmodel = 'a'\n[[judge]]\nmodel = 'a'").ends_with("ask one of them for more `votes`")
+        );
         assert!(refusal("[judge]\nmodel = 'a'\nbody = { model = 'b' }").contains("`body.model`"));
         assert!(refusal("[judge]\nmodel = 'a'\nkey = 'sk'").contains("unknown key `key`"));
     }

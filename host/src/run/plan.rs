@@ -118,7 +118,7 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
     let training: Vec<BTreeMap<String, String>> =
         sides.iter().map(|side| if adapts { side.training() } else { Ok(BTreeMap::new()) }).collect::<Result<_>>()?;
     let embed = match &suite.embed {
-        Some(table) => Some(probes.embed(&table.model, catalogs, &suite)?),
+        Some(table) => Some(probes.embedding(&table.model, catalogs, &suite)?),
         None => None,
     };
     let mut cells = Vec::new();
@@ -239,7 +239,7 @@ impl Side {
         evaluation: &Evaluation,
         catalogs: &Catalogs,
         engine: &Engine,
-        known: &mut BTreeMap<PathBuf, (Vec<String>, Vec<String>)>,
+        known: &mut BTreeMap<(PathBuf, String), (Vec<String>, Vec<String>)>,
     ) -> Result<Self> {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         let dataset = Dataset::open(manifest, evaluation.root.as_deref())?;
@@ -264,12 +264,13 @@ impl Side {
         let grants = Grants::idle(!suite.judges.is_empty(), suite.embed.is_some());
         let mut scorers = scorers(suite, manifest, task, catalogs)?;
         for source in &mut scorers {
-            if !known.contains_key(&source.component) {
+            let configured = (source.component.clone(), source.config.clone());
+            if !known.contains_key(&configured) {
                 let scorer = source.load_with(engine, &grants)?;
                 let capabilities = scorer.capabilities().iter().map(ToString::to_string).collect();
-                known.insert(source.component.clone(), (scorer.metadata().tasks.clone(), capabilities));
+                known.insert(configured.clone(), (scorer.metadata().tasks.clone(), capabilities));
             }
-            let (tasks, capabilities) = &known[&source.component];
+            let (tasks, capabilities) = &known[&configured];
             if !tasks.contains(&task.to_string()) {
                 let (id, tasks) = (&source.id, tasks.join(", "));
                 return Err(Error::usage(format!("scorer `{id}` does not score `{task}`: it scores {tasks}")));

@@ -55,4 +55,6 @@ fn the_model_that_embeds_must_be_there_and_able() {
     medvlm(&bench, &["run", "suite.toml"]).refused(3, "add a table [embed] with model = \"…\" to the suite");
     write(&bench, "[embed]\nmodel = 'word'\n");
     medvlm(&bench, &["run", "suite.toml"]).refused(2, "[embed]: unknown model `word`; did you mean `words`?");
+    write(&bench, "[embed]\nmodel = 'phantom-clip'\n");
+    medvlm(&bench, &["run", "suite.toml"]).refused(2, "[embed]: model `phantom-clip` offers no `embed-text`");
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plugin_api::{PluginInfo, abi::ABI_VERSION};
+use plugin_api::{Capability, PluginInfo, abi::ABI_VERSION};
 
 use super::{ModelSource, probe};
 use crate::{
@@ -55,6 +55,17 @@ impl<'a> Probes<'a> {
             digests.insert("model.weights".into(), self.digest(dir, weights::digest)?);
         }
         Ok(digests)
+    }
+
+    /// The model of `[embed]`, which must be able to embed texts.
+    pub fn embedding(&mut self, id: &str, catalogs: &Catalogs, suite: &Suite) -> Result<EmbedSource> {
+        let source = self.embed(id, catalogs, suite)?;
+        let (row, plugin) = catalogs.models.find(id)?;
+        let mut architectures = self.info(plugin)?.architectures.into_iter();
+        match architectures.find(|architecture| architecture.id == row.architecture) {
+            Some(able) if able.capabilities.contains(&Capability::EmbedText) => Ok(source),
+            _ => Err(Error::usage(format!("[embed]: model `{id}` offers no `embed-text`: name one that does"))),
+        }
     }
 
     /// The model of `[embed]`, with its digests.
