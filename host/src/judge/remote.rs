@@ -23,6 +23,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Largest answer that is read.
 const LARGEST_REPLY: usize = 4 << 20;
+/// A rate limit is no failure of the request: so many of its answers count as one attempt.
+const LIMITED_PER_ATTEMPT: u32 = 8;
 /// How soon a wait notices an interruption.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -36,6 +38,8 @@ pub(super) struct Remote {
 enum Trouble {
     /// It may pass; the endpoint may have said when.
     Passing(String, Option<Duration>),
+    /// Too many requests; the endpoint may have said when there may be more.
+    Limited(String, Option<Duration>),
     /// This request will never be answered.
     Rejected(String),
     /// No request will be answered.
@@ -74,7 +78,7 @@ impl Remote {
         budget: &Budget,
         stop: &(dyn Fn() -> bool + Sync),
     ) -> Result<std::result::Result<Reply, Failure>> {
-        let mut attempt = 0;
+        let (mut attempt, mut limited) = (0, 0);
         loop {
             let slot = self.limiter.slot(stop).await.ok_or(Error::Interrupted)?;
             let price = self.settings.price.unwrap_or_default();
@@ -82,28 +86,35 @@ impl Remote {
                 return Ok(Err(Failure::BudgetExhausted));
             };
             let answer = self.attempt(order).await;
-            if let Ok(reply) = &answer {
-                leave.answered(reply, price);
+            // The limiter hears of it before the place is free for another request.
+            match &answer {
+                Ok(reply) => {
+                    leave.answered(reply, price);
+                    self.limiter.succeeded();
+                }
+                Err(Trouble::Passing(_, wait) | Trouble::Limited(_, wait)) => self.limiter.overloaded(*wait),
+                Err(_) => {}
             }
             drop((leave, slot));
-            match answer {
-                Ok(reply) => {
-                    self.limiter.succeeded();
-                    return Ok(Ok(reply));
-                }
+            let (message, wait, count, used_up) = match answer {
+                Ok(reply) => return Ok(Ok(reply)),
                 Err(Trouble::Hopeless(message)) => return Err(Error::failed(self.place(&message))),
                 Err(Trouble::Rejected(message)) => return Ok(Err(Failure::Rejected(self.place(&message)))),
-                Err(Trouble::Passing(message, wait)) => {
-                    self.limiter.overloaded(wait);
-                    tracing::info!(target: "judge", "attempt {}: {}", attempt + 1, self.place(&message));
-                    if attempt == self.settings.retries {
-                        let message = format!("{message}, after {} attempts", attempt + 1);
-                        return Ok(Err(Failure::Transport(self.place(&message))));
-                    }
-                    pause(wait.unwrap_or_default().max(back_off(attempt, &order.key)), stop).await?;
-                    attempt += 1;
+                Err(Trouble::Limited(message, wait)) => {
+                    limited += 1;
+                    let used_up = limited == LIMITED_PER_ATTEMPT * (self.settings.retries + 1);
+                    (message, wait, limited, used_up)
                 }
+                Err(Trouble::Passing(message, wait)) => {
+                    attempt += 1;
+                    (message, wait, attempt, attempt > self.settings.retries)
+                }
+            };
+            tracing::info!(target: "judge", "attempt {count}: {}", self.place(&message));
+            if used_up {
+                return Ok(Err(Failure::Transport(self.place(&format!("{message}, after {count} attempts")))));
             }
+            pause(wait.unwrap_or_default().max(back_off(count - 1, &order.key)), stop).await?;
         }
     }
 
@@ -126,9 +137,8 @@ impl Remote {
             StatusCode::OK => {
                 request::reply(text.as_bytes()).map_err(|e| Trouble::Passing(format!("answers with {e}"), None))
             }
-            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                Err(Trouble::Passing(format!("answers {status}"), wait))
-            }
+            StatusCode::TOO_MANY_REQUESTS => Err(Trouble::Limited(format!("answers {status}"), wait)),
+            StatusCode::REQUEST_TIMEOUT => Err(Trouble::Passing(format!("answers {status}"), wait)),
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::PAYMENT_REQUIRED => {
                 Err(Trouble::Hopeless(format!("refuses the key in {} ({status})", self.key_name())))
             }

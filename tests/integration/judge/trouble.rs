@@ -28,9 +28,9 @@ fn a_reply_that_cannot_be_read_is_missing_and_never_a_default() {
 fn a_flaky_judge_costs_attempts_and_what_stays_open_is_asked_by_the_next_run() {
     let bad_times = Arc::new(Mutex::new(true));
     let bad = bad_times.clone();
-    let server = Server::start(move |n, body| match (*bad.lock().unwrap(), n % 4) {
+    let server = Server::start(move |n, body| match (*bad.lock().unwrap(), n % 5) {
         (true, 0) => Some(response("429 Too Many Requests", "Retry-After: 0.05\r\n", "")),
-        (true, 1) => Some(response("503 Service Unavailable", "", "")),
+        (true, 1 | 3) => Some(response("503 Service Unavailable", "", "")),
         (true, 2) => None,
         _ => Some(verdict(body)),
     });
