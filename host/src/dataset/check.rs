@@ -16,6 +16,8 @@ const CHUNK: usize = 64;
 pub struct CheckReport {
     /// Missing or malformed files, and files that differ from their published checksum, one sentence each.
     pub files: Vec<String>,
+    /// Files of which rows were left out because they name an image that is not there.
+    pub skipped: Vec<Skipped>,
     /// Samples found and expected.
     pub counts: Vec<Count>,
     /// Number of images that the samples use.
@@ -43,6 +45,17 @@ pub struct Count {
     pub found: Option<u64>,
 }
 
+/// Rows of a file that were left out because they name an image that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// The file.
+    pub file: String,
+    /// Rows that were left out.
+    pub rows: usize,
+    /// Rows of the file.
+    pub of: usize,
+}
+
 /// Images with the same decoded pixels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Duplicate {
@@ -60,7 +73,11 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
     let mut report = CheckReport { files: checksums(dataset)?, ..CheckReport::default() };
     let mut splits_of_image: BTreeMap<ImageRef, BTreeSet<String>> = BTreeMap::new();
     let mut splits_of_patient: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut skipped = BTreeSet::new();
     for (split, task) in cells(dataset) {
+        if dataset.manifest().fields.skip_missing {
+            skipped.extend(dataset.skipped(&split).unwrap_or_default());
+        }
         let expected = dataset.manifest().split(&split)?.counts.get(&task).copied();
         let samples = dataset.samples(&split, task);
         let found = samples.as_ref().ok().and_then(|samples| u64::try_from(samples.len()).ok());
@@ -78,6 +95,7 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
             Err(e) => report.files.push(e.to_string()),
         }
     }
+    report.skipped = skipped.into_iter().collect();
     compare_images(dataset, &splits_of_image, &mut report, progress);
     let shared = splits_of_patient.into_iter().filter(|(_, splits)| splits.len() > 1);
     report.patients_across = shared.map(|(patient, splits)| (patient, splits.into_iter().collect())).collect();
@@ -96,8 +114,12 @@ impl CheckReport {
         self.files.iter().cloned().chain(counts).chain(self.unreadable.iter().cloned()).collect()
     }
 
-    /// What may leak from one split to another, or counts twice, one sentence each: duplicates and patients.
+    /// What is left out, may leak from one split to another, or counts twice, one sentence each: rows without their
+    /// image, duplicates and patients.
     pub fn warnings(&self) -> Vec<String> {
+        let skipped = self.skipped.iter().map(|Skipped { file, rows, of }| {
+            format!("{file}: {rows} of {of} rows name an image that is not there, and give no sample")
+        });
         let across = self.duplicates_across.iter().map(|Duplicate { splits, images }| {
             format!("the same image is in {}: {}", splits.join(", "), images.join(", "))
         });
@@ -108,7 +130,7 @@ impl CheckReport {
             .patients_across
             .iter()
             .map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
-        across.chain(within).chain(patients).collect()
+        skipped.chain(across).chain(within).chain(patients).collect()
     }
 }
 
