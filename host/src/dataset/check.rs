@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Dataset, ImageRef, files};
+use super::{Dataset, ImageRef, Sample, files};
 use crate::{error::Result, ids::Task};
 
 /// Images that are decoded between two reports of progress.
@@ -43,6 +43,12 @@ pub struct Count {
     pub expected: Option<u64>,
     /// What is there; nothing where the split cannot be read.
     pub found: Option<u64>,
+    /// Closed questions that the manifest expects, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_closed: Option<u64>,
+    /// Closed questions that are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_closed: Option<u64>,
 }
 
 /// Rows of a file that were left out because they name an image that is not there.
@@ -78,10 +84,8 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
         if dataset.manifest().fields.skip_missing {
             skipped.extend(dataset.skipped(&split).unwrap_or_default());
         }
-        let expected = dataset.manifest().split(&split)?.counts.get(&task).copied();
         let samples = dataset.samples(&split, task);
-        let found = samples.as_ref().ok().and_then(|samples| u64::try_from(samples.len()).ok());
-        report.counts.push(Count { split: split.clone(), task, expected, found });
+        report.counts.push(count(dataset, &split, task, samples.as_deref().ok())?);
         match samples {
             Ok(samples) => samples.into_iter().for_each(|sample| {
                 for image in sample.images {
@@ -105,11 +109,18 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
 impl CheckReport {
     /// What keeps the copy from being the published dataset, one sentence each: files, counts, unreadable images.
     pub fn problems(&self) -> Vec<String> {
-        let differing =
-            self.counts.iter().filter(|count| count.expected.is_some_and(|n| count.found.is_some_and(|m| n != m)));
-        let counts = differing.map(|Count { split, task, expected, found }| {
-            let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
-            format!("split `{split}` has {found} {task} samples, expected {expected}")
+        let sentence = |split: &str, what: &str, expected: Option<u64>, found: Option<u64>| {
+            let (expected, found) = expected.zip(found).filter(|(expected, found)| expected != found)?;
+            Some(format!("split `{split}` has {found} {what}, expected {expected}"))
+        };
+        let counts = self.counts.iter().flat_map(|count| {
+            let samples = sentence(&count.split, &format!("{} samples", count.task), count.expected, count.found);
+            samples.into_iter().chain(sentence(
+                &count.split,
+                "closed questions",
+                count.expected_closed,
+                count.found_closed,
+            ))
         });
         self.files.iter().cloned().chain(counts).chain(self.unreadable.iter().cloned()).collect()
     }
@@ -138,6 +149,20 @@ fn cells(dataset: &Dataset) -> Vec<(String, Task)> {
     let tasks = dataset.manifest().tasks();
     let there = dataset.manifest().splits.iter().filter(|(name, split)| !split.optional || dataset.probe(name).is_ok());
     there.flat_map(|(split, _)| tasks.iter().map(move |task| (split.clone(), *task))).collect()
+}
+
+fn count(dataset: &Dataset, split: &str, task: Task, samples: Option<&[Sample]>) -> Result<Count> {
+    let rules = dataset.manifest().split(split)?;
+    let closed = |samples: &[Sample]| samples.iter().filter(|sample| sample.closed == Some(true)).count() as u64;
+    let expected_closed = rules.closed.filter(|_| task == Task::Vqa);
+    Ok(Count {
+        split: split.into(),
+        task,
+        expected: rules.counts.get(&task).copied(),
+        found: samples.map(|samples| samples.len() as u64),
+        expected_closed,
+        found_closed: expected_closed.and(samples).map(closed),
+    })
 }
 
 fn checksums(dataset: &Dataset) -> Result<Vec<String>> {

@@ -42,6 +42,10 @@ fn slake_is_read_from_the_hub_and_from_its_authors() {
         assert_eq!(groups(&samples[0]), [("content_type", "Position"), ("location", "Lung"), ("modality", "X-Ray")]);
         assert_eq!(samples[1].meta["answer_type"], "CLOSED");
         assert_eq!(copy.problems(), Vec::<String>::new());
+        let report = check(&copy.open(), &mut |_, _| {}).expect("checked");
+        let sentences =
+            ["split `test` has 3 vqa samples, expected 1061", "split `test` has 2 closed questions, expected 416"];
+        assert_eq!(report.problems()[..2], sentences);
 
         std::fs::remove_file(copy.path(&format!("{folder}imgs/xmlab3/source.jpg"))).expect("removed");
         let problems = copy.problems();

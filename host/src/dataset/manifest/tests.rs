@@ -104,6 +104,10 @@ fn what_cannot_work_is_refused_when_it_is_read() {
         ),
         (format!("array = {{ key = 'a' }}\n{CLASSES}"), "[array] and the reader `npz-per-image` go together"),
         (
+            format!("{CLASSES}closed = 1\n"),
+            "split `test` counts closed questions, and the manifest has no [[question]]",
+        ),
+        (
             format!("{CLASSES}counts = {{ caption = 1 }}\n"),
             "split `test` counts samples of `caption`, which the manifest does not offer",
         ),

@@ -55,6 +55,9 @@ impl Manifest {
             if let Some(task) = split.counts.keys().find(|task| !self.tasks().contains(task)) {
                 return Err(format!("split `{name}` counts samples of `{task}`, which the manifest does not offer"));
             }
+            if split.closed.is_some() && self.questions.is_empty() {
+                return Err(format!("split `{name}` counts closed questions, and the manifest has no [[question]]"));
+            }
         }
         let columns = self.columns.iter().chain(self.splits.values().flat_map(|split| &split.columns));
         let mut columns = columns.map(|(name, source)| (name, columns::check(source)));

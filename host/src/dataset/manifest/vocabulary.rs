@@ -183,6 +183,8 @@ pub struct Split {
     /// Expected number of samples per task.
     #[serde(default)]
     pub counts: BTreeMap<Task, u64>,
+    /// Expected number of closed questions.
+    pub closed: Option<u64>,
 }
 
 /// A split of the rows where the publisher gives none. It adds the column `part`, for the conditions of the splits.
