@@ -138,7 +138,9 @@ impl Dataset {
             let known = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(Error::usage(format!("dataset `{}` has no task `{task}` (it has: {known})", self.manifest.id)));
         }
-        rows::samples(&self.manifest, split, task, &self.tables(split)?)
+        let tables = self.tables(split)?;
+        skipped(&tables).for_each(|skipped| tracing::info!("{skipped}"));
+        rows::samples(&self.manifest, split, task, &tables)
     }
 
     /// Decodes one image to 8-bit RGB, as Pillow's `Image.open(f).convert("RGB")` does.
@@ -177,12 +179,7 @@ impl Dataset {
 
     /// The files of a split of which rows were left out because they name an image that is not there.
     pub fn skipped(&self, split: &str) -> Result<Vec<Skipped>> {
-        let some = |table: &reader::Table| Skipped {
-            file: table.file.display().to_string(),
-            rows: table.skipped,
-            of: table.rows.len() + table.skipped,
-        };
-        Ok(self.tables(split)?.iter().filter(|table| table.skipped > 0).map(some).collect())
+        Ok(skipped(&self.tables(split)?).collect())
     }
 
     fn tables(&self, split: &str) -> Result<Vec<reader::Table>> {
@@ -196,4 +193,12 @@ impl Dataset {
     fn probe(&self, split: &str) -> Result<()> {
         self.data_files(split).map(|_| ())
     }
+}
+
+fn skipped(tables: &[reader::Table]) -> impl Iterator<Item = Skipped> {
+    tables.iter().filter(|table| table.skipped > 0).map(|table| Skipped {
+        file: table.file.display().to_string(),
+        rows: table.skipped,
+        of: table.rows.len() + table.skipped,
+    })
 }

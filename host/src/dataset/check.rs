@@ -128,9 +128,7 @@ impl CheckReport {
     /// What is left out, may leak from one split to another, or counts twice, one sentence each: rows without their
     /// image, duplicates and patients.
     pub fn warnings(&self) -> Vec<String> {
-        let skipped = self.skipped.iter().map(|Skipped { file, rows, of }| {
-            format!("{file}: {rows} of {of} rows name an image that is not there, and give no sample")
-        });
+        let skipped = self.skipped.iter().map(ToString::to_string);
         let across = self.duplicates_across.iter().map(|Duplicate { splits, images }| {
             format!("the same image is in {}: {}", splits.join(", "), images.join(", "))
         });
@@ -142,6 +140,13 @@ impl CheckReport {
             .iter()
             .map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
         skipped.chain(across).chain(within).chain(patients).collect()
+    }
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, rows, of } = self;
+        write!(f, "{file}: {rows} of {of} rows name an image that is not there, and give no sample")
     }
 }
 
