@@ -20,7 +20,7 @@ pub struct Sample {
     /// True when the model gave no answer; such a sample scores the metric's worst.
     pub failed: bool,
     /// A JSON object with what else the dataset knows: `question` (raw), `closed`, `choices` (text by letter),
-    /// `multi_label`, `groups`, and the manifest's columns of groups and for scorers by their names.
+    /// `options` (texts), `multi_label`, `groups`, and the manifest's columns of groups and for scorers by their names.
     pub meta: String,
 }
 
