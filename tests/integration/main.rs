@@ -24,3 +24,5 @@ mod resume;
 mod scaffold;
 /// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
 mod tidy;
+/// Questions from a manifest to the model and to the scorers.
+mod vqa_data;
