@@ -197,6 +197,26 @@ def vqa_v2(text):
     return " ".join("don't" if word == "dont" else word for word in kept).replace(",", "")
 
 
+def vqa(text):
+    """What `vqaEval.py` means to do."""
+    text = re.sub(r"(?<=[0-9]),(?=[0-9])", "", text)
+    text = re.sub(r"(?<![0-9])\.|\.(?![0-9])", "", text)
+    text = re.sub(r"[;/\[\]\"{}()=+\\_\-><@`,?!]", " ", text)
+    numerals = {word: str(i) for i, word in enumerate("zero one two three four five six seven eight nine ten".split())}
+    contractions = {"dont": "don't", "im": "i'm", "whats": "what's", "id've": "i'd've"}
+    kept = [numerals.get(word, word) for word in text.lower().split() if word not in ("a", "an", "the")]
+    return " ".join(contractions.get(word, word) for word in kept)
+
+
+def normalised(pairs):
+    """Each text as `squad`, `vqa` and `medvlmbench`; the last without numerals and contractions, see `vqa_v2`."""
+    texts = {text for p, rs in pairs for text in (p, *rs)}
+    odd = ["1,000 cells, and more; a-b", "3.5 cm. mass v1.x", "." * 40, "a.b.c 1.2.3 .5 5.", "x;y z ;", "A", "the a"]
+    rows = [[text, squad(text), vqa(text), vqa_v2(text)] for text in [*sorted(texts), *odd]]
+    counted = ["Im sure two, whats one", "Id've zero"]
+    return rows + [[text, squad(text), vqa(text), None] for text in counted]
+
+
 def medvlmbench(pairs):
     pairs = [(p, rs[:1]) for p, rs in pairs]
     stem = PorterStemmer().stem
@@ -252,4 +272,5 @@ if __name__ == "__main__":
         ("medvlmbench-compat", medvlmbench(short + [("It is normal.", ["no"]), ("Yes", ["yes"])])),
     ]:
         (HERE / scorer / "vectors.json").write_text(json.dumps(vectors) + "\n")
+    (HERE / "kit" / "normalised.json").write_text(json.dumps(normalised(short)) + "\n")
     (HERE / "kit" / "porter.json").write_text(json.dumps(porter()) + "\n")

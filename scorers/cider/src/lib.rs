@@ -62,9 +62,9 @@ impl Scorer for Cider {
     }
 
     fn aggregate(&self, scores: &[SampleScore], resamples: &[Vec<u32>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
-        let samples: Vec<Vec<Vec<u64>>> = scores.iter().map(texts).collect::<Result<_, _>>()?;
+        let samples: Vec<Vec<&[f64]>> = scores.iter().map(texts).collect::<Result<_, _>>()?;
         let corpus = Corpus::of(&samples);
-        let each: Vec<f64> = samples.iter().map(|texts| corpus.cider(&texts[0], &texts[1..], self.sigma)).collect();
+        let each: Vec<f64> = samples.iter().map(|texts| corpus.cider(texts[0], &texts[1..], self.sigma)).collect();
         let mean = |resample: &Vec<u32>| {
             let sum: f64 = resample.iter().map(|&position| each[position as usize]).sum();
             vec![(each.len() > 1 && !resample.is_empty()).then(|| sum / resample.len() as f64)]
@@ -74,12 +74,12 @@ impl Scorer for Cider {
 }
 
 /// The hashed tokens of the answer and of each reference.
-fn texts(score: &SampleScore) -> Result<Vec<Vec<u64>>, Error> {
+fn texts(score: &SampleScore) -> Result<Vec<&[f64]>, Error> {
     let mut texts = Vec::new();
     let mut rest = score.statistics.as_slice();
     while let [length, tokens @ ..] = rest {
         let (text, others) = tokens.split_at_checked(*length as usize).ok_or_else(|| damaged(score))?;
-        texts.push(text.iter().map(|&token| token as u64).collect());
+        texts.push(text);
         rest = others;
     }
     if texts.len() < 2 { Err(damaged(score)) } else { Ok(texts) }

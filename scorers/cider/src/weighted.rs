@@ -14,8 +14,8 @@ pub struct Corpus {
 }
 
 impl Corpus {
-    /// Of samples whose first text is the answer and whose others are the references.
-    pub fn of(samples: &[Vec<Vec<u64>>]) -> Self {
+    /// Of samples whose first text is the answer and whose others are the references, as hashed tokens.
+    pub fn of(samples: &[Vec<&[f64]>]) -> Self {
         let mut frequencies = HashMap::default();
         let mut ngrams = Vec::new();
         for texts in samples {
@@ -31,17 +31,17 @@ impl Corpus {
     }
 
     /// CIDEr-D of one answer.
-    pub fn cider(&self, answer: &[u64], references: &[Vec<u64>], sigma: f64) -> f64 {
+    pub fn cider(&self, answer: &[f64], references: &[&[f64]], sigma: f64) -> f64 {
         let answer = self.text(answer);
         let sum: f64 = references.iter().map(|reference| answer.similarity(&self.text(reference), sigma)).sum();
         10.0 * sum / references.len() as f64
     }
 
-    fn text(&self, tokens: &[u64]) -> Text {
+    fn text(&self, tokens: &[f64]) -> Text {
         Text { vectors: [1, 2, 3, 4].map(|n| self.vector(tokens, n)), pairs: tokens.len().saturating_sub(1) as f64 }
     }
 
-    fn vector(&self, tokens: &[u64], n: usize) -> Vector {
+    fn vector(&self, tokens: &[f64], n: usize) -> Vector {
         let mut keys: Vec<u64> = keys(tokens, n).collect();
         keys.sort_unstable();
         let weighted = |equal: &[u64]| {
@@ -102,10 +102,10 @@ pub fn hash(token: &str) -> u64 {
 }
 
 /// Hashes of the n-grams of `n` tokens.
-fn keys(tokens: &[u64], n: usize) -> impl Iterator<Item = u64> {
-    tokens
-        .windows(n)
-        .map(|window| window.iter().fold(window.len() as u64, |key, token| mix(key.rotate_left(17) ^ token)))
+fn keys(tokens: &[f64], n: usize) -> impl Iterator<Item = u64> {
+    let key =
+        move |window: &[f64]| window.iter().fold(n as u64, |key, token| mix(key.rotate_left(17) ^ token.to_bits()));
+    tokens.windows(n).map(key)
 }
 
 /// The finaliser of splitmix64.

@@ -75,3 +75,27 @@ pub fn references(sample: &Sample) -> Result<&[String], Error> {
 pub fn best_by<T>(values: impl IntoIterator<Item = T>, key: impl Fn(&T) -> f64) -> Option<T> {
     values.into_iter().reduce(|best, next| if key(&next) > key(&best) { next } else { best })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalisers_equal_their_originals() {
+        // Made by scorers/text_vectors.py.
+        type Row = (String, String, String, Option<String>);
+        let rows: Vec<Row> = serde_json::from_str(include_str!("../normalised.json")).expect("valid JSON");
+        assert!(rows.len() > 100);
+        for (text, squad, vqa, medvlmbench) in rows {
+            assert_eq!(Normaliser::Squad.apply(&text), squad, "{text:?}");
+            assert_eq!(Normaliser::Vqa.apply(&text), vqa, "{text:?}");
+            assert!(medvlmbench.is_none_or(|expected| Normaliser::Medvlmbench.apply(&text) == expected), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_of_equal_values_is_best() {
+        assert_eq!(best_by([(1.0, 'a'), (2.0, 'b'), (2.0, 'c')], |(value, _)| *value), Some((2.0, 'b')));
+        assert_eq!(best_by([0.0; 0], |value| *value), None);
+    }
+}

@@ -1,0 +1,167 @@
+//! The scorers of texts, as components and as the same code natively, on one thread each.
+
+use std::time::{Duration, Instant};
+
+use medvlm::scorer::{Engine, Sample, Scorer};
+use scorer_kit::{SampleScore, Score, Scorer as Native};
+
+use super::guests;
+
+const PREDICTIONS: u32 = 100_000;
+/// Of these, captions; the others are short answers.
+const CAPTIONS: u32 = 10_000;
+const ROUNDS: usize = 3;
+
+/// One scorer's name, and how it scores and aggregates natively.
+type Entry = (&'static str, fn(&[scorer_kit::Sample]) -> Vec<Option<f64>>);
+
+const SCORERS: [Entry; 10] = [
+    ("exact-match", native::<scorer_exact_match::ExactMatch>),
+    ("token-f1", native::<scorer_token_f1::TokenF1>),
+    ("bleu", native::<scorer_bleu::Bleu>),
+    ("rouge", native::<scorer_rouge::Rouge>),
+    ("meteor", native::<scorer_meteor::Meteor>),
+    ("cider", native::<scorer_cider::Cider>),
+    ("closed-accuracy", native::<scorer_closed_accuracy::ClosedAccuracy>),
+    ("open-accuracy", native::<scorer_open_accuracy::OpenAccuracy>),
+    ("choice-letter", native::<scorer_choice_letter::ChoiceLetter>),
+    ("medvlmbench-compat", native::<scorer_medvlmbench_compat::Compat>),
+];
+
+/// Prints the time of each scorer, the best of a few rounds, and how many times longer the component takes.
+///
+/// With `--test` it only compares the metrics of a few predictions.
+#[allow(clippy::print_stdout, reason = "a bench reports its figures")]
+pub fn compare() {
+    let only_test = std::env::args().any(|argument| argument == "--test");
+    let (predictions, rounds) = if only_test { (1_000, 1) } else { (PREDICTIONS, ROUNDS) };
+    let captions = predictions / (PREDICTIONS / CAPTIONS);
+    let samples: Vec<Sample> = (0..predictions).map(|index| sample(index, captions)).collect();
+    let native_samples: Vec<scorer_kit::Sample> = samples.iter().map(to_native).collect();
+    let everything = vec![(0..predictions).collect::<Vec<u32>>()];
+    let components = guests::build(&SCORERS.map(|(name, _)| name));
+    let engine = Engine::new(None).expect("engine");
+    let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
+    let mut total = (Duration::ZERO, Duration::ZERO);
+    println!("{:<20} {:>10} {:>10} {:>6}", "scorer", "component", "native", "ratio");
+    for (name, native) in SCORERS {
+        let file = components.join(format!("scorer_{}.wasm", name.replace('-', "_")));
+        let scorer = Scorer::load(&engine, &file, "{}").expect("a valid scorer");
+        let (component, metrics) = best(rounds, || {
+            one_thread.install(|| {
+                let scores = scorer.score(&samples).expect("scored");
+                scorer.aggregate(&scores, &everything).expect("aggregated").remove(0)
+            })
+        });
+        let (native, expected) = best(rounds, || native(&native_samples));
+        assert!(close(&metrics, &expected), "{name}: the component has {metrics:?}, the native code {expected:?}");
+        report(name, component, native);
+        total = (total.0 + component, total.1 + native);
+    }
+    report("all", total.0, total.1);
+}
+
+#[allow(clippy::print_stdout, reason = "a bench reports its figures")]
+fn report(name: &str, component: Duration, native: Duration) {
+    let (component, native) = (component.as_secs_f64(), native.as_secs_f64());
+    println!("{name:<20} {component:>8.3} s {native:>8.3} s {:>6.2}", component / native);
+}
+
+fn native<S: Native>(samples: &[scorer_kit::Sample]) -> Vec<Option<f64>> {
+    let scorer: S = serde_json::from_str("{}").expect("a valid configuration");
+    let score = |sample: &scorer_kit::Sample| {
+        let Score { values, statistics, note } = scorer.score(sample).expect("scored");
+        SampleScore { index: sample.index, values, statistics, note }
+    };
+    let scores: Vec<SampleScore> = samples.iter().map(score).collect();
+    scorer.aggregate(&scores, &[(0..samples.len() as u32).collect()]).expect("aggregated").remove(0)
+}
+
+/// Equal but for what platforms make of logarithms and exponentials.
+fn close(metrics: &[Option<f64>], expected: &[Option<f64>]) -> bool {
+    let equal = |(a, b): (&Option<f64>, &Option<f64>)| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() < 1e-7,
+        _ => a == b,
+    };
+    metrics.len() == expected.len() && metrics.iter().zip(expected).all(equal)
+}
+
+fn best<T>(rounds: usize, work: impl Fn() -> T) -> (Duration, T) {
+    let timed = |_| {
+        let start = Instant::now();
+        let result = work();
+        (start.elapsed(), result)
+    };
+    (0..rounds).map(timed).min_by_key(|(time, _)| *time).expect("at least one round")
+}
+
+const WORDS: &[&str] = &[
+    "the",
+    "left",
+    "right",
+    "lung",
+    "lobe",
+    "pleural",
+    "effusion",
+    "small",
+    "large",
+    "normal",
+    "heart",
+    "is",
+    "no",
+    "yes",
+    "of",
+    "with",
+    "opacity",
+    "consolidation",
+    "in",
+    "lower",
+    "upper",
+    "enlarged",
+    "calcified",
+    "nodules",
+    "there",
+    "are",
+    "CT",
+    "MRI",
+    "(T2-weighted)",
+    "pneumothorax,",
+    "mediastinum",
+    "unchanged.",
+];
+
+/// A caption of about 40 words, or an answer of one to nine words, with a reference that shares some of its words.
+fn sample(index: u32, captions: u32) -> Sample {
+    let mut state = u64::from(index) + 1;
+    let mut random = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let length = if index < captions { 30 + random(20) } else { 1 + random(9) };
+    let reference: Vec<&str> = (0..length).map(|_| WORDS[random(WORDS.len())]).collect();
+    let mut keep = |word: &&'static str| if random(4) == 0 { WORDS[random(WORDS.len())] } else { *word };
+    let mut prediction = reference.iter().map(&mut keep).collect::<Vec<_>>().join(" ");
+    prediction.push('.');
+    let closed = index % 2 == 0;
+    let (reference, options) = match index % 4 {
+        0 if index >= captions => (["yes", "no"][random(2)].to_string(), "[]"),
+        1 if index >= captions => ("lung".into(), r#"["heart","lung","pleural effusion","none of these"]"#),
+        _ => (reference.join(" "), "[]"),
+    };
+    Sample {
+        index,
+        prediction,
+        references: vec![reference],
+        meta: format!(r#"{{"question":"What does the image show?","closed":{closed},"options":{options}}}"#),
+        ..Sample::default()
+    }
+}
+
+fn to_native(sample: &Sample) -> scorer_kit::Sample {
+    scorer_kit::Sample {
+        prediction: sample.prediction.clone(),
+        references: sample.references.clone(),
+        meta: sample.meta.clone(),
+        ..scorer_kit::sample(sample.index)
+    }
+}
