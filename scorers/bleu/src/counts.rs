@@ -24,8 +24,8 @@ impl Counts {
         let nearest = references.iter().map(Vec::len).min_by_key(|&length| (length.abs_diff(answer.len()), length));
         counts.reference_length = nearest.unwrap_or_default() as f64;
         for n in 0..4usize.min(answer.len()) {
-            let others: Vec<Ngrams<'_>> = references.iter().map(|reference| Ngrams::of(reference, n + 1)).collect();
-            counts.matches[n] = f64::from(Ngrams::of(answer, n + 1).shared(&others));
+            let others: Vec<Ngrams> = references.iter().map(|reference| Ngrams::of(reference, n + 1)).collect();
+            counts.matches[n] = Ngrams::of(answer, n + 1).shared(&others) as f64;
             counts.totals[n] = (answer.len() - n) as f64;
         }
         counts

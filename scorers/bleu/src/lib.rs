@@ -80,11 +80,12 @@ impl Scorer for Bleu {
     fn score(&self, sample: &Sample) -> Result<Score, Error> {
         let references = references(sample)?;
         let answer = if sample.failed { "" } else { &sample.prediction };
+        let spaced = |text: &str| self.tokeniser.spaced(&self.normaliser.apply(text)).into_owned();
+        let (answer, spaced) = (spaced(answer), references.iter().map(|text| spaced(text)).collect::<Vec<_>>());
         let mut vocabulary = Vocabulary::default();
-        let mut tokens =
-            |text: &str| vocabulary.numbers(self.tokeniser.spaced(&self.normaliser.apply(text)).split_whitespace());
-        let answer = tokens(answer);
-        let references: Vec<Vec<u32>> = references.iter().map(|reference| tokens(reference)).collect();
+        let answer = vocabulary.numbers(answer.split_whitespace());
+        let references: Vec<Vec<u32>> =
+            spaced.iter().map(|reference| vocabulary.numbers(reference.split_whitespace())).collect();
         let counts = Counts::of(&answer, &references);
         let values = (1..=4).map(|n| Some(self.bleu(&counts, n))).collect();
         Ok(Score { values, statistics: counts.to_statistics(), note: None })

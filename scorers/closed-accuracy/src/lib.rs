@@ -47,7 +47,7 @@ impl Scorer for ClosedAccuracy {
 enum Said<'a> {
     Polarity(bool),
     Option(usize, &'a [String]),
-    Words(Vec<String>),
+    Words(String),
 }
 
 fn said<'a>(answer: &str, references: &[String], options: &'a [String]) -> Option<Said<'a>> {
@@ -57,7 +57,7 @@ fn said<'a>(answer: &str, references: &[String], options: &'a [String]) -> Optio
     if !options.is_empty() {
         return choose(answer, options).map(|option| Said::Option(option, options));
     }
-    Some(words(answer)).filter(|words| !words.is_empty()).map(Said::Words)
+    Some(words(answer)).filter(|words| !words.trim().is_empty()).map(Said::Words)
 }
 
 impl Said<'_> {
@@ -75,7 +75,7 @@ impl std::fmt::Display for Said<'_> {
         match self {
             Self::Polarity(yes) => f.write_str(if *yes { "yes" } else { "no" }),
             Self::Option(said, options) => f.write_str(&options[*said]),
-            Self::Words(said) => f.write_str(&said.join(" ")),
+            Self::Words(said) => f.write_str(said.trim()),
         }
     }
 }

@@ -20,14 +20,14 @@ impl Overlap {
     pub fn of(answer: &str, reference: &str) -> Self {
         let (answer, reference) = tokens(answer, reference);
         let (in_answer, in_reference) = (Ngrams::of(&answer, 1), Ngrams::of(&reference, 1));
-        let shared: Vec<u32> = in_answer.iter().filter(|(t, _)| in_reference.count(t) > 0).map(|(_, n)| n).collect();
+        let shared: Vec<usize> = in_answer.iter().filter(|&(t, _)| in_reference.count(t) > 0).map(|(_, n)| n).collect();
         if shared.is_empty() {
             return Self::default();
         }
-        let hits: u32 = shared.iter().sum();
-        let missed: u32 = in_reference.iter().filter(|(t, _)| in_answer.count(t) == 0).map(|(_, n)| n).sum();
-        let precision = f64::from(hits) / answer.len() as f64;
-        let recall = f64::from(hits) / f64::from(hits + missed);
+        let hits: usize = shared.iter().sum();
+        let missed: usize = in_reference.iter().filter(|&(t, _)| in_answer.count(t) == 0).map(|(_, n)| n).sum();
+        let precision = hits as f64 / answer.len() as f64;
+        let recall = hits as f64 / (hits + missed) as f64;
         Self {
             exact_match: shared.len() as f64 / answer.len() as f64,
             precision,
@@ -66,7 +66,7 @@ pub fn rouge(answer: &str, reference: &str) -> [f64; 3] {
     let (answer, reference) = tokens(&answer, &reference);
     let n_grams = |n: usize| {
         let (answer, reference) = (Ngrams::of(&answer, n), Ngrams::of(&reference, n));
-        (answer.shared(std::slice::from_ref(&reference)) as usize, answer.total() as usize, reference.total() as usize)
+        (answer.shared(std::slice::from_ref(&reference)), answer.total(), reference.total())
     };
     let longest = (longest_common_subsequence(&answer, &reference), answer.len(), reference.len());
     [n_grams(1), n_grams(2), longest].map(|(shared, answer, reference)| {
@@ -80,7 +80,9 @@ pub fn rouge(answer: &str, reference: &str) -> [f64; 3] {
 
 /// METEOR of two texts that are one token each: the greatest penalty, 0.5, if they or their stems are equal.
 pub fn meteor(answer: &str, reference: &str) -> f64 {
-    if answer == reference || stem(answer) == stem(reference) { 0.5 } else { 0.0 }
+    // A stem begins as its word does.
+    let may_match = answer.chars().next() == reference.chars().next();
+    if may_match && (answer == reference || stem(answer) == stem(reference)) { 0.5 } else { 0.0 }
 }
 
 fn tokens(answer: &str, reference: &str) -> (Vec<u32>, Vec<u32>) {

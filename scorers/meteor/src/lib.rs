@@ -80,16 +80,19 @@ impl Meteor {
 /// The matched positions in answer and reference, in ascending order.
 fn align(answer: &[&str], reference: &[&str]) -> Vec<(usize, usize)> {
     let mut vocabulary = Vocabulary::default();
-    let mut numbered = |words: &[&str]| (0..).zip(vocabulary.numbers(words)).collect::<Vec<_>>();
-    let (mut left, mut right) = (numbered(answer), numbered(reference));
+    let mut left: Vec<(usize, u32)> = (0..).zip(vocabulary.numbers(answer.iter().copied())).collect();
+    let mut right: Vec<(usize, u32)> = (0..).zip(vocabulary.numbers(reference.iter().copied())).collect();
     let mut matches = take_matches(&mut left, &mut right);
     if !left.is_empty() && !right.is_empty() {
-        let mut vocabulary = Vocabulary::default();
-        let mut restem = |rest: &mut Vec<(usize, u32)>, words: &[&str]| {
-            rest.iter_mut().for_each(|(position, number)| *number = vocabulary.number(&stem(words[*position])));
+        let stems = |rest: &[(usize, u32)], words: &[&str]| -> Vec<String> {
+            rest.iter().map(|(position, _)| stem(words[*position])).collect()
         };
-        restem(&mut left, answer);
-        restem(&mut right, reference);
+        let (left_stems, right_stems) = (stems(&left, answer), stems(&right, reference));
+        let mut vocabulary = Vocabulary::default();
+        for (rest, stems) in [(&mut left, &left_stems), (&mut right, &right_stems)] {
+            let numbers = vocabulary.numbers(stems.iter().map(String::as_str));
+            rest.iter_mut().zip(numbers).for_each(|(word, number)| word.1 = number);
+        }
         matches.extend(take_matches(&mut left, &mut right));
     }
     matches.sort_unstable();

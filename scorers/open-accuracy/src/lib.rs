@@ -52,7 +52,7 @@ fn recall(answer: &str, reference: &str) -> f64 {
     let reference = vocabulary.numbers(reference.split_whitespace());
     match reference.len() {
         0 => f64::from(answer.is_empty()),
-        length => f64::from(Ngrams::of(&reference, 1).shared(&[Ngrams::of(&answer, 1)])) / length as f64,
+        length => Ngrams::of(&reference, 1).shared(&[Ngrams::of(&answer, 1)]) as f64 / length as f64,
     }
 }
 

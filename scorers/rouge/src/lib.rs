@@ -41,10 +41,12 @@ impl Scorer for Rouge {
 
     fn score(&self, sample: &Sample) -> Result<Score, Error> {
         let references = references(sample)?;
+        let answer = if sample.failed { String::new() } else { self.spaced(&sample.prediction) };
+        let spaced: Vec<String> = references.iter().map(|reference| self.spaced(reference)).collect();
         let mut vocabulary = Vocabulary::default();
-        let answer = if sample.failed { Vec::new() } else { self.tokens(&mut vocabulary, &sample.prediction) };
+        let answer = vocabulary.numbers(answer.split_whitespace());
         let references: Vec<Vec<u32>> =
-            references.iter().map(|reference| self.tokens(&mut vocabulary, reference)).collect();
+            spaced.iter().map(|reference| vocabulary.numbers(reference.split_whitespace())).collect();
         let best = |measure: fn(&[u32], &[u32]) -> [f64; 3]| {
             best_by(references.iter().map(|reference| measure(&answer, reference)), |scores| scores[0])
         };
@@ -55,15 +57,14 @@ impl Scorer for Rouge {
 }
 
 impl Rouge {
-    fn tokens(&self, vocabulary: &mut Vocabulary, text: &str) -> Vec<u32> {
+    /// The tokens of a text with white space between them.
+    fn spaced(&self, text: &str) -> String {
         let text = letters_and_digits(&self.normaliser.apply(text));
-        let words = text.split_whitespace();
-        match self.use_stemmer {
-            false => vocabulary.numbers(words),
-            true => words
-                .map(|word| if word.len() > 3 { vocabulary.number(&stem(word)) } else { vocabulary.number(word) })
-                .collect(),
+        if !self.use_stemmer {
+            return text;
         }
+        let stemmed = |word: &str| if word.len() > 3 { stem(word) } else { word.into() };
+        text.split_whitespace().map(stemmed).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -71,18 +72,18 @@ impl Rouge {
 fn rouge_n<const N: usize>(answer: &[u32], reference: &[u32]) -> [f64; 3] {
     let (answer, reference) = (Ngrams::of(answer, N), Ngrams::of(reference, N));
     let shared = answer.shared(std::slice::from_ref(&reference));
-    f_measure(f64::from(shared), f64::from(answer.total()), f64::from(reference.total()))
+    f_measure(shared, answer.total(), reference.total())
 }
 
 /// F1, precision and recall of the longest common subsequence.
 fn rouge_l(answer: &[u32], reference: &[u32]) -> [f64; 3] {
     let shared = longest_common_subsequence(answer, reference);
-    f_measure(shared as f64, answer.len() as f64, reference.len() as f64)
+    f_measure(shared, answer.len(), reference.len())
 }
 
-fn f_measure(shared: f64, answer: f64, reference: f64) -> [f64; 3] {
-    let (precision, recall) = (shared / answer.max(1.0), shared / reference.max(1.0));
-    let f1 = if shared > 0.0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 };
+fn f_measure(shared: usize, answer: usize, reference: usize) -> [f64; 3] {
+    let (precision, recall) = (shared as f64 / answer.max(1) as f64, shared as f64 / reference.max(1) as f64);
+    let f1 = if shared > 0 { 2.0 * precision * recall / (precision + recall) } else { 0.0 };
     [f1, precision, recall]
 }
 

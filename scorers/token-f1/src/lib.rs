@@ -56,7 +56,7 @@ fn overlap(answer: &str, reference: &str) -> [f64; 3] {
     if answer.is_empty() && reference.is_empty() {
         return [1.0; 3];
     }
-    let shared = f64::from(Ngrams::of(&answer, 1).shared(&[Ngrams::of(&reference, 1)]));
+    let shared = Ngrams::of(&answer, 1).shared(&[Ngrams::of(&reference, 1)]) as f64;
     if shared == 0.0 {
         return [0.0; 3];
     }

@@ -5,19 +5,19 @@
 /// In this order: the first word, the word after `answer` or `answer is`, or the only one of the two among the words.
 pub fn yes_or_no(answer: &str) -> Option<bool> {
     let words = words(answer);
-    let word = |at: usize| words.get(at).map(String::as_str);
-    let polarity = |at: usize| match (word(at), word(at + 1)) {
-        (_, Some("or")) => None,
-        (Some("yes"), _) => Some(true),
-        (Some("no"), _) => Some(false),
-        _ => None,
+    let polarity = |rest: &str| {
+        let mut rest = rest.split(' ');
+        match (rest.next(), rest.next()) {
+            (_, Some("or")) => None,
+            (Some("yes"), _) => Some(true),
+            (Some("no"), _) => Some(false),
+            _ => None,
+        }
     };
-    let cued = words
-        .iter()
-        .position(|word| word == "answer")
-        .and_then(|at| polarity(at + 1 + usize::from(word(at + 1) == Some("is"))));
-    let has = |word: &str| words.iter().any(|w| w == word);
-    polarity(0).or(cued).or_else(|| (has("yes") != has("no")).then(|| has("yes")))
+    let after = |cue: &str| words.split_once(cue).and_then(|(_, rest)| polarity(rest));
+    let (yes, no) = (words.contains(" yes "), words.contains(" no "));
+    let first = polarity(words.trim_start());
+    first.or_else(|| after(" answer ")).or_else(|| after(" answer is ")).or_else(|| (yes != no).then_some(yes))
 }
 
 /// Position of the option that an answer takes, by its letter or its text; none if it takes none, or several.
@@ -30,11 +30,11 @@ pub fn yes_or_no(answer: &str) -> Option<bool> {
 /// 5. the only option whose text is among the words of the answer,
 /// 6. the only capital letter that stands alone and is no word (`I`, or an article).
 pub fn choose(answer: &str, options: &[String]) -> Option<usize> {
-    let texts: Vec<Vec<String>> = options.iter().zip(0..).map(|(text, at)| words(unlabelled(text, at))).collect();
     let said = words(answer);
-    if said.is_empty() {
+    if said == NO_WORD {
         return None;
     }
+    let texts: Vec<String> = options.iter().zip(0..).map(|(text, at)| words(unlabelled(text, at))).collect();
     if let Some(equal) = texts.iter().position(|text| *text == said) {
         return Some(equal);
     }
@@ -50,27 +50,43 @@ pub fn choose(answer: &str, options: &[String]) -> Option<usize> {
 
 /// Position of the option that a reference names by its text or its letter.
 pub fn option_of(reference: &str, options: &[String]) -> Option<usize> {
-    if words(reference).is_empty() {
+    let named = words(reference);
+    if named == NO_WORD {
         return None;
     }
-    let by_text =
-        options.iter().zip(0..).position(|(text, at)| words(unlabelled(text, at)) == words(unlabelled(reference, at)));
-    let reference = words(reference);
-    by_text.or_else(|| match reference.as_slice() {
-        [letter] => only(Letter::all(letter, options.len()).iter().map(|letter| letter.option)),
-        _ => None,
-    })
+    let by_text = options.iter().zip(0..).position(|(text, at)| {
+        let text = words(unlabelled(text, at));
+        text == named || text == words(unlabelled(reference, at))
+    });
+    let letters = || Letter::all(reference, options.len());
+    by_text.or_else(|| only(letters().iter().filter(|letter| letter.is_whole()).map(|letter| letter.option)))
 }
 
-/// The words of a text in lower case: runs of letters and digits.
-pub fn words(text: &str) -> Vec<String> {
-    text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).map(str::to_lowercase).collect()
+/// The words of a text in lower case, runs of letters and digits, with one space around each.
+pub fn words(text: &str) -> String {
+    let mut words = String::with_capacity(text.len() + 2);
+    words.push(' ');
+    for c in text.chars() {
+        match c {
+            c if c.is_ascii_alphanumeric() => words.push(c.to_ascii_lowercase()),
+            c if c.is_alphanumeric() => words.extend(c.to_lowercase()),
+            _ if words.ends_with(' ') => {}
+            _ => words.push(' '),
+        }
+    }
+    if !words.ends_with(' ') {
+        words.push(' ');
+    }
+    words
 }
 
-/// Whether some words stand in a text, next to each other.
-pub fn contains_words(text: &[String], words: &[String]) -> bool {
-    !words.is_empty() && text.windows(words.len()).any(|window| window == words)
+/// Whether some words stand in a text, next to each other; both as [`words`] gives them.
+pub fn contains_words(text: &str, words: &str) -> bool {
+    words != NO_WORD && text.contains(words)
 }
+
+/// What [`words`] makes of a text without any.
+const NO_WORD: &str = " ";
 
 /// An option's text without the letter that some datasets put before it: `B: `, `B. `, `B) `, `(B) `.
 fn unlabelled(option: &str, at: usize) -> &str {
@@ -87,16 +103,17 @@ fn letter_position(c: char) -> Option<usize> {
 }
 
 /// The options whose words stand in the answer at a place that is not within a longer option's.
-fn mentioned(answer: &[String], options: &[Vec<String>]) -> impl Iterator<Item = usize> {
-    let found: Vec<(usize, usize, usize)> = options
-        .iter()
-        .enumerate()
-        .filter(|(_, words)| !words.is_empty() && words.iter().map(String::len).sum::<usize>() > 1)
-        .flat_map(|(option, words)| {
-            let starts = answer.windows(words.len()).enumerate().filter(|(_, window)| *window == words.as_slice());
-            starts.map(move |(start, _)| (option, start, start + words.len()))
-        })
-        .collect();
+fn mentioned(answer: &str, options: &[String]) -> impl Iterator<Item = usize> {
+    let mut found: Vec<(usize, usize, usize)> = Vec::new();
+    for (option, words) in options.iter().enumerate().filter(|(_, words)| words.len() > " a ".len()) {
+        // Neighbours share the space between them, so the search goes on with the last byte.
+        let mut start = 0;
+        while let Some(at) = answer[start..].find(words.as_str()) {
+            let end = start + at + words.len();
+            found.push((option, start + at, end));
+            start = end - 1;
+        }
+    }
     let within =
         |a: &(usize, usize, usize), b: &(usize, usize, usize)| b.1 <= a.1 && a.2 <= b.2 && b.2 - b.1 > a.2 - a.1;
     found.clone().into_iter().filter(move |a| !found.iter().any(|b| within(a, b))).map(|(option, _, _)| option)
@@ -143,10 +160,10 @@ impl<'a> Letter<'a> {
         let between = &self.before[before.len()..];
         let sentence_ended = between.contains(['.', '!', '?', ';', ',']);
         let ends_with = |cue: &&str| {
-            let words: Vec<&str> = before.split(marks).filter(|word| !word.is_empty()).collect();
-            let cue: Vec<&str> = cue.split(' ').collect();
-            let tail = words.get(words.len().wrapping_sub(cue.len())..);
-            tail.is_some_and(|tail| tail.iter().zip(&cue).all(|(word, cue)| word.eq_ignore_ascii_case(cue)))
+            let words = before.rsplit(marks).filter(|word| !word.is_empty());
+            let mut cue = cue.rsplit(' ').peekable();
+            let matched = words.take_while(|word| cue.next_if(|cue| cue.eq_ignore_ascii_case(word)).is_some()).count();
+            matched > 0 && cue.peek().is_none()
         };
         !sentence_ended && !self.is_word() && cues.iter().any(ends_with)
     }

@@ -1,66 +1,83 @@
 //! What two token sequences share.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasherDefault, Hasher},
+};
 
 /// Numbers tokens in the order of their first appearance, so that comparing them is cheap.
 #[derive(Debug, Default)]
-pub struct Vocabulary(BTreeMap<String, u32>);
+pub struct Vocabulary<'a>(HashMap<&'a str, u32, BuildHasherDefault<Fnv>>);
 
-impl Vocabulary {
+impl<'a> Vocabulary<'a> {
     /// The numbers of tokens.
-    pub fn numbers<T: AsRef<str>>(&mut self, tokens: impl IntoIterator<Item = T>) -> Vec<u32> {
-        tokens.into_iter().map(|token| self.number(token.as_ref())).collect()
+    pub fn numbers(&mut self, tokens: impl IntoIterator<Item = &'a str>) -> Vec<u32> {
+        tokens.into_iter().map(|token| self.number(token)).collect()
     }
 
-    /// The number of a token.
-    pub fn number(&mut self, token: &str) -> u32 {
-        if let Some(&number) = self.0.get(token) {
-            return number;
-        }
-        let number = self.0.len() as u32;
-        self.0.insert(token.into(), number);
-        number
+    fn number(&mut self, token: &'a str) -> u32 {
+        let next = self.0.len() as u32;
+        *self.0.entry(token).or_insert(next)
     }
 }
 
-/// The n-grams of one length in a token sequence, each with its count.
+/// The FNV-1a hash, which is fast for short words.
+#[derive(Debug)]
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    }
+}
+
+/// The n-grams of one length in a token sequence, with their repetitions.
 #[derive(Debug, Clone)]
-pub struct Ngrams<'a> {
-    /// In ascending order.
-    counts: Vec<(&'a [u32], u32)>,
+pub struct Ngrams {
+    /// In ascending order, each the numbers of its tokens in 32 bits each.
+    sorted: Vec<u128>,
 }
 
-impl<'a> Ngrams<'a> {
-    /// Counts the n-grams of `n` tokens; `n` is not 0.
-    pub fn of(tokens: &'a [u32], n: usize) -> Self {
-        let mut windows: Vec<&[u32]> = tokens.windows(n).collect();
-        windows.sort_unstable();
-        let counts = windows.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as u32)).collect();
-        Self { counts }
+impl Ngrams {
+    /// The n-grams of `n` tokens, 1 to 4.
+    pub fn of(tokens: &[u32], n: usize) -> Self {
+        let ngram = |window: &[u32]| window.iter().fold(0u128, |ngram, token| (ngram << 32) | u128::from(*token));
+        let mut sorted: Vec<u128> = tokens.windows(n).map(ngram).collect();
+        sorted.sort_unstable();
+        Self { sorted }
     }
 
     /// How many n-grams there are, with repetitions.
-    pub fn total(&self) -> u32 {
-        self.counts.iter().map(|(_, count)| count).sum()
+    pub fn total(&self) -> usize {
+        self.sorted.len()
     }
 
     /// How often there is an n-gram.
-    pub fn count(&self, ngram: &[u32]) -> u32 {
-        self.counts.binary_search_by_key(&ngram, |row| row.0).map_or(0, |at| self.counts[at].1)
+    pub fn count(&self, ngram: u128) -> usize {
+        let start = self.sorted.partition_point(|other| *other < ngram);
+        self.sorted[start..].iter().take_while(|other| **other == ngram).count()
     }
 
     /// How many n-grams, with repetitions, are among `others` too, each counted at most as often as in the one of these
     /// that has most of it.
-    pub fn shared(&self, others: &[Ngrams<'_>]) -> u32 {
-        let clipped = |&(ngram, count): &(&[u32], u32)| {
-            others.iter().map(|other| other.count(ngram)).max().unwrap_or(0).min(count)
-        };
-        self.counts.iter().map(clipped).sum()
+    pub fn shared(&self, others: &[Ngrams]) -> usize {
+        let most = |ngram| others.iter().map(|other| other.count(ngram)).max().unwrap_or(0);
+        self.iter().map(|(ngram, count)| most(ngram).min(count)).sum()
     }
 
-    /// The n-grams and their counts, in ascending order.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u32], u32)> {
-        self.counts.iter().copied()
+    /// The different n-grams and their counts, in ascending order.
+    pub fn iter(&self) -> impl Iterator<Item = (u128, usize)> {
+        self.sorted.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len()))
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::contractions::restore;
 
-/// The marks that the official normaliser knows; colons, apostrophes, asterisks and percent signs survive.
-const MARKS: &str = ";/[]\"{}()=+\\_-><@`,?!";
+/// The marks that the official normaliser knows, as a set of bytes; colons, apostrophes, asterisks and percent signs
+/// survive.
+const MARKS: u128 = set(b";/[]\"{}()=+\\_-><@`,?!");
 /// `re.UNICODE`, which the original passes in the place of the greatest number of replacements.
 const PERIODS: usize = 32;
 
@@ -17,7 +18,7 @@ pub fn normalise(text: &str) -> String {
         match c {
             ',' if in_number => {}
             '.' if !in_number => {}
-            c if MARKS.contains(c) => bare.push(' '),
+            c if contains(MARKS, c) => bare.push(' '),
             c => bare.push(c),
         }
         before = Some(c);
@@ -30,19 +31,33 @@ pub fn normalise_as_medvlmbench(text: &str) -> String {
     let bytes = text.as_bytes();
     // A mark is one byte, and no byte of a longer character equals it, so bytes will do.
     let triple = |t: &[u8]| t[0].is_ascii_digit() && t[1] == b',' && t[2].is_ascii_digit();
-    let number = bytes.windows(3).any(triple);
-    let touches = |mark: u8| bytes.windows(2).any(|pair| pair == [mark, b' '] || pair == [b' ', mark]);
-    let deleted: Vec<bool> = MARKS.bytes().map(|mark| number || touches(mark)).collect();
-    let mut bare = String::with_capacity(text.len());
-    for c in text.chars() {
-        match MARKS.find(c) {
-            None => bare.push(c),
-            Some(mark) if deleted[mark] => {}
-            Some(_) => bare.push(' '),
-        }
-    }
+    let in_number = bytes.windows(3).any(triple);
+    let touching = bytes.windows(2).fold(0, |touching, pair| match *pair {
+        [mark, b' '] | [b' ', mark] if mark.is_ascii() => touching | 1 << mark,
+        _ => touching,
+    });
+    let deleted = if in_number { MARKS } else { MARKS & touching };
+    let kept = |c: char| match c {
+        c if contains(deleted, c) => None,
+        c if contains(MARKS, c) => Some(' '),
+        c => Some(c),
+    };
+    let bare: String = text.chars().filter_map(kept).collect();
     let joined = join_words(&drop_periods(&bare), true);
     if joined.contains(',') { joined.replace(',', "") } else { joined }
+}
+
+const fn set(bytes: &[u8]) -> u128 {
+    let (mut set, mut at) = (0, 0);
+    while at < bytes.len() {
+        set |= 1 << bytes[at];
+        at += 1;
+    }
+    set
+}
+
+fn contains(set: u128, c: char) -> bool {
+    c.is_ascii() && set >> (c as u32) & 1 == 1
 }
 
 /// Deletes the first periods that no digit follows.
