@@ -7,10 +7,13 @@ use scorer_kit::{SampleScore, Score, Scorer as Native};
 
 use super::guests;
 
-const PREDICTIONS: u32 = 100_000;
-/// Of these, captions; the others are short answers.
-const CAPTIONS: u32 = 10_000;
 const ROUNDS: usize = 3;
+
+/// A set of predictions: its name, how many there are, and the least and the greatest number of words.
+type Set = (&'static str, u32, usize, usize);
+
+/// 100,000 predictions.
+const SETS: [Set; 2] = [("answers", 80_000, 1, 9), ("captions", 20_000, 30, 50)];
 
 /// One scorer's name, and how it scores and aggregates natively.
 type Entry = (&'static str, fn(&[scorer_kit::Sample]) -> Vec<Option<f64>>);
@@ -28,43 +31,47 @@ const SCORERS: [Entry; 10] = [
     ("medvlmbench-compat", native::<scorer_medvlmbench_compat::Compat>),
 ];
 
-/// Prints the time of each scorer, the best of a few rounds, and how many times longer the component takes.
+/// Prints the time of each scorer on each set, the best of a few rounds, and how many times longer the component takes.
 ///
 /// With `--test` it only compares the metrics of a few predictions.
 #[allow(clippy::print_stdout, reason = "a bench reports its figures")]
 pub fn compare() {
     let only_test = std::env::args().any(|argument| argument == "--test");
-    let (predictions, rounds) = if only_test { (1_000, 1) } else { (PREDICTIONS, ROUNDS) };
-    let captions = predictions / (PREDICTIONS / CAPTIONS);
-    let samples: Vec<Sample> = (0..predictions).map(|index| sample(index, captions)).collect();
-    let native_samples: Vec<scorer_kit::Sample> = samples.iter().map(to_native).collect();
-    let everything = vec![(0..predictions).collect::<Vec<u32>>()];
+    let (part, rounds) = if only_test { (100, 1) } else { (1, ROUNDS) };
     let components = guests::build(&SCORERS.map(|(name, _)| name));
     let engine = Engine::new(None).expect("engine");
     let one_thread = rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("a pool");
-    let mut total = (Duration::ZERO, Duration::ZERO);
-    println!("{:<20} {:>10} {:>10} {:>6}", "scorer", "component", "native", "ratio");
-    for (name, native) in SCORERS {
-        let file = components.join(format!("scorer_{}.wasm", name.replace('-', "_")));
-        let scorer = Scorer::load(&engine, &file, "{}").expect("a valid scorer");
-        let (component, metrics) = best(rounds, || {
-            one_thread.install(|| {
-                let scores = scorer.score(&samples).expect("scored");
-                scorer.aggregate(&scores, &everything).expect("aggregated").remove(0)
-            })
-        });
-        let (native, expected) = best(rounds, || native(&native_samples));
-        assert!(close(&metrics, &expected), "{name}: the component has {metrics:?}, the native code {expected:?}");
-        report(name, component, native);
-        total = (total.0 + component, total.1 + native);
+    println!("{:<32} {:>10} {:>10} {:>6}", "", "component", "native", "ratio");
+    let mut all = (Duration::ZERO, Duration::ZERO);
+    for (set, size, least, most) in SETS {
+        let samples: Vec<Sample> = (0..size / part).map(|index| sample(index, least, most)).collect();
+        let native_samples: Vec<scorer_kit::Sample> = samples.iter().map(to_native).collect();
+        let everything = vec![(0..size / part).collect::<Vec<u32>>()];
+        let mut sum = (Duration::ZERO, Duration::ZERO);
+        for (name, native) in SCORERS {
+            let file = components.join(format!("scorer_{}.wasm", name.replace('-', "_")));
+            let scorer = Scorer::load(&engine, &file, "{}").expect("a valid scorer");
+            let (component, metrics) = best(rounds, || {
+                one_thread.install(|| {
+                    let scores = scorer.score(&samples).expect("scored");
+                    scorer.aggregate(&scores, &everything).expect("aggregated").remove(0)
+                })
+            });
+            let (native, expected) = best(rounds, || native(&native_samples));
+            assert!(close(&metrics, &expected), "{name}: the component has {metrics:?}, the native code {expected:?}");
+            report(&format!("{set}: {name}"), component, native);
+            sum = (sum.0 + component, sum.1 + native);
+        }
+        report(&format!("{set}: all"), sum.0, sum.1);
+        all = (all.0 + sum.0, all.1 + sum.1);
     }
-    report("all", total.0, total.1);
+    report("all", all.0, all.1);
 }
 
 #[allow(clippy::print_stdout, reason = "a bench reports its figures")]
 fn report(name: &str, component: Duration, native: Duration) {
     let (component, native) = (component.as_secs_f64(), native.as_secs_f64());
-    println!("{name:<20} {component:>8.3} s {native:>8.3} s {:>6.2}", component / native);
+    println!("{name:<32} {component:>8.3} s {native:>8.3} s {:>6.2}", component / native);
 }
 
 fn native<S: Native>(samples: &[scorer_kit::Sample]) -> Vec<Option<f64>> {
@@ -130,22 +137,22 @@ const WORDS: &[&str] = &[
     "unchanged.",
 ];
 
-/// A caption of about 40 words, or an answer of one to nine words, with a reference that shares some of its words.
-fn sample(index: u32, captions: u32) -> Sample {
+/// A prediction whose reference shares most of its words; of short ones, half answer closed or multiple-choice questions.
+fn sample(index: u32, least: usize, most: usize) -> Sample {
     let mut state = u64::from(index) + 1;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % below
     };
-    let length = if index < captions { 30 + random(20) } else { 1 + random(9) };
+    let length = least + random(most + 1 - least);
     let reference: Vec<&str> = (0..length).map(|_| WORDS[random(WORDS.len())]).collect();
     let mut keep = |word: &&'static str| if random(4) == 0 { WORDS[random(WORDS.len())] } else { *word };
     let mut prediction = reference.iter().map(&mut keep).collect::<Vec<_>>().join(" ");
     prediction.push('.');
-    let closed = index % 2 == 0;
+    let closed = index.is_multiple_of(2);
     let (reference, options) = match index % 4 {
-        0 if index >= captions => (["yes", "no"][random(2)].to_string(), "[]"),
-        1 if index >= captions => ("lung".into(), r#"["heart","lung","pleural effusion","none of these"]"#),
+        0 if most < 10 => (["yes", "no"][random(2)].to_string(), "[]"),
+        1 if most < 10 => ("lung".into(), r#"["heart","lung","pleural effusion","none of these"]"#),
         _ => (reference.join(" "), "[]"),
     };
     Sample {

@@ -41,7 +41,7 @@ pub fn choose(answer: &str, options: &[String]) -> Option<usize> {
     let letters = Letter::all(answer, options.len());
     let with = |kind: fn(&Letter<'_>) -> bool| letters.iter().filter(move |letter| kind(letter)).map(|l| l.option);
     only(with(|letter| letter.is_whole()))
-        .or_else(|| with(|letter| letter.is_cued(&["answer", "answer is"])).last())
+        .or_else(|| with(|letter| letter.is_cued(&["answer", "answer is"])).next_back())
         .or_else(|| only(with(|letter| letter.is_label() || letter.is_enclosed())))
         .or_else(|| only(with(|letter| letter.is_cued(&["option", "choice", "option is", "choice is"]))))
         .or_else(|| only(mentioned(&said, &texts)))
