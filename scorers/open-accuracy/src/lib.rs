@@ -1,8 +1,8 @@
 //! Accuracy of the answers to open questions: an answer is right if it has enough of the reference's tokens.
 //!
-//! The share of the reference's tokens that are in the answer, with repetitions, must reach `threshold` (0.75, the
-//! convention of MedVLMBench and LLaVA-Med's descendants) for any reference. An empty reference is met by an empty answer
-//! only. A failed sample is wrong. A question that the dataset calls closed has no value.
+//! The share of the reference's tokens that are in the answer, with repetitions, must reach `threshold` (0.75, as in
+//! MedVLMBench) for any reference. An empty reference is met by an empty answer only. A failed sample is wrong. A question
+//! that the dataset calls closed has no value.
 
 use scorer_kit::{
     Error, Metadata, Sample, Score, Scorer, export_scorer, meta, metadata,
