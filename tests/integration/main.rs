@@ -28,3 +28,5 @@ mod scaffold;
 mod scorer_tables;
 /// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
 mod tidy;
+/// Questions from a manifest to the model and to the scorers.
+mod vqa_data;

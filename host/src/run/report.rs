@@ -236,7 +236,7 @@ fn sample_report(
         index: sample.index,
         patient: sample.patient.clone(),
         thumbnail,
-        question: sample.question.clone(),
+        question: sample.prompt.clone().or_else(|| sample.question.clone()),
         target,
         prediction: prediction
             .text

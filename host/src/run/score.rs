@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{
     config::Bootstrap,
-    dataset::{Dataset, Sample, Target},
+    dataset::{Choice, Dataset, Sample, Target},
     error::{Error, Result},
     evidence,
     ids::{Task, digest},
@@ -310,9 +310,15 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str], multi_label:
     let mut meta = serde_json::Map::new();
     meta.insert("question".into(), sample.question.clone().into());
     meta.insert("closed".into(), sample.closed.into());
-    meta.insert("options".into(), sample.options.clone().into());
+    let choices = sample.options.iter().map(|choice| (choice.letter.clone(), choice.text.clone().into()));
+    let choices: serde_json::Map<String, serde_json::Value> = choices.collect();
+    meta.insert("choices".into(), Some(choices).filter(|choices| !choices.is_empty()).into());
+    meta.insert("options".into(), Some(by_position(&sample.options)).filter(|texts| !texts.is_empty()).into());
     meta.insert("multi_label".into(), multi_label.then_some(true).into());
     meta.insert("groups".into(), serde_json::to_value(&sample.groups).map_err(|e| Error::failed(e.to_string()))?);
+    for (column, value) in sample.groups.iter().chain(&sample.meta) {
+        meta.entry(column.clone()).or_insert_with(|| value.clone().into());
+    }
     meta.retain(|_, value| !value.is_null());
     Ok(scorer::Sample {
         index: sample.index,
@@ -323,4 +329,50 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str], multi_label:
         failed: prediction.failed(),
         meta: serde_json::to_string(&meta).map_err(|e| Error::failed(e.to_string()))?,
     })
+}
+
+/// The texts of options, A first; a letter without an option has an empty one.
+fn by_position(options: &[Choice]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (choice, letter) in options.iter().filter_map(|choice| Some((choice, choice.letter.bytes().next()?))) {
+        texts.resize(usize::from(letter.saturating_sub(b'A')), String::new());
+        texts.push(choice.text.clone());
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn scorers_see_the_raw_question_the_choices_and_the_columns_of_the_manifest() {
+        let column = |name: &str, value: &str| BTreeMap::from([(name.to_string(), value.to_string())]);
+        let sample = Sample {
+            index: 3,
+            id: "s".into(),
+            images: Vec::new(),
+            question: Some("Which?".into()),
+            prompt: Some("Which? Answer with a letter.".into()),
+            closed: Some(false),
+            options: [("A", "left"), ("C", "right")]
+                .map(|(letter, text)| Choice { letter: letter.into(), text: text.into() })
+                .into(),
+            target: Target::Answers(vec!["A".into(), "left".into()]),
+            unknown: Vec::new(),
+            patient: None,
+            groups: column("content_type", "Organ"),
+            meta: column("answer_type", "OPEN")
+                .into_iter()
+                .chain(column("question", "a column of this name"))
+                .collect(),
+        };
+        let unit = unit(&sample, &Prediction::default(), &[], false).expect("made");
+        let meta: serde_json::Value = serde_json::from_str(&unit.meta).expect("JSON");
+        let expected = json!({"question": "Which?", "closed": false, "choices": {"A": "left", "C": "right"}, "options": ["left", "", "right"], "groups": {"content_type": "Organ"},
+                              "content_type": "Organ", "answer_type": "OPEN"});
+        assert_eq!((meta, unit.references), (expected, vec!["A".into(), "left".into()]));
+    }
 }

@@ -43,6 +43,7 @@ mod export;
 mod probability;
 mod ranking;
 mod resample;
+pub mod text;
 #[doc(hidden)]
 pub mod vectors;
 
