@@ -220,10 +220,13 @@ struct Side {
     granted: String,
 }
 
+/// Tasks and capabilities of scorers, by component and configuration.
+type Known = BTreeMap<(PathBuf, String), (Vec<String>, Vec<String>)>;
+
 impl Side {
     fn all(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<Self>> {
         let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
-        let mut known = BTreeMap::new();
+        let mut known = Known::new();
         let side = |evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known);
         let sides: Vec<Self> = suite.datasets.iter().map(side).collect::<Result<_>>()?;
         let used: Vec<&str> = sides.iter().flat_map(|side| &side.scorers).map(|scorer| scorer.id.as_str()).collect();
@@ -239,7 +242,7 @@ impl Side {
         evaluation: &Evaluation,
         catalogs: &Catalogs,
         engine: &Engine,
-        known: &mut BTreeMap<(PathBuf, String), (Vec<String>, Vec<String>)>,
+        known: &mut Known,
     ) -> Result<Self> {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         let dataset = Dataset::open(manifest, evaluation.root.as_deref())?;
