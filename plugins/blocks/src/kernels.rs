@@ -11,7 +11,7 @@ mod linear;
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Tensor};
 
 pub use attention::attention;
-pub use linear::linear;
+pub use linear::{linear, stored};
 
 /// Whether the kernels apply.
 fn applies(x: &Tensor) -> bool {

@@ -30,7 +30,7 @@ pub fn exp(x: f32) -> f32 {
     let number = (inside * std::f32::consts::LOG2_E + ROUND) - ROUND;
     let rest = (inside - number * 0.693_359_4) - number * -2.121_944_4e-4;
     let mut p = 1.987_569_2e-4;
-    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1] {
+    for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p * rest + coefficient;
     }
     let power = f32::from_bits(((number as i32 + 127) << 23) as u32);

@@ -39,36 +39,55 @@ impl CustomOp1 for Attend {
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (batch, tokens, joint) = layout.shape().dims3()?;
         let (qkv, width) = (values(storage, layout)?, joint / 3);
-        let mut mixed = vec![0.0; batch * tokens * width];
-        if !mixed.is_empty() {
-            let tiles = mixed.par_chunks_mut(tokens * width).zip(qkv.par_chunks(tokens * joint));
-            let tiles = tiles.flat_map(|(mixed, qkv)| {
-                mixed.par_chunks_mut(TILE * width).enumerate().map(move |(n, tile)| (tile, n * TILE, qkv))
+        let (size, head) = (batch * tokens * width, width / self.heads);
+        let (mut apart, mut mixed) = (vec![0.0; size], vec![0.0; size]);
+        if size > 0 {
+            // Each head has rows of its own at first, so that many cores can share few images.
+            let heads = apart.par_chunks_mut(tokens * head).enumerate();
+            let tiles = heads.flat_map(|(n, rows)| {
+                let (image, start) = (n / self.heads, n % self.heads * head);
+                let qkv = &qkv[image * tokens * joint..][..tokens * joint];
+                let tiles = rows.par_chunks_mut(TILE * head).enumerate();
+                tiles.map(move |(n, tile)| (tile, Head { qkv, joint, start, head }, n * TILE))
             });
-            tiles.for_each_init(Vec::new, |scores, (tile, first, qkv)| self.tile(tile, first, qkv, width, scores));
+            tiles.for_each_init(Vec::new, |scores, (tile, head, first)| head.attend(tile, first, self.scale, scores));
+            mixed.par_chunks_mut(width).enumerate().for_each(|(n, row)| {
+                let image = &apart[n / tokens * tokens * width..][..tokens * width];
+                for (to, rows) in row.chunks_exact_mut(head).zip(image.chunks_exact(tokens * head)) {
+                    to.copy_from_slice(&rows[n % tokens * head..][..head]);
+                }
+            });
         }
         Ok((CpuStorage::F32(mixed), (batch, tokens, width).into()))
     }
 }
 
-impl Attend {
-    /// All heads of the queries from `first` on, as many as `tile` has rows.
-    fn tile(&self, tile: &mut [f32], first: usize, qkv: &[f32], width: usize, scores: &mut Vec<f32>) {
-        let (joint, head) = (3 * width, width / self.heads);
-        let (rows, keys) = (tile.len() / width, qkv.len() / joint);
+/// One head of one image.
+struct Head<'a> {
+    /// `[tokens, joint]`.
+    qkv: &'a [f32],
+    joint: usize,
+    /// Where the head starts in the query of a row.
+    start: usize,
+    head: usize,
+}
+
+impl Head<'_> {
+    /// The queries from `first` on, as many as `tile` has rows.
+    fn attend(&self, tile: &mut [f32], first: usize, scale: f32, scores: &mut Vec<f32>) {
+        let Self { qkv, joint, start, head } = *self;
+        let (rows, keys, width) = (tile.len() / head, qkv.len() / joint, joint / 3);
         scores.resize(rows * keys, 0.0);
-        for start in (0..width).step_by(head) {
-            let queries = View { values: &qkv[first * joint + start..], row: joint, column: 1 };
-            let transposed = View { values: &qkv[width + start..], row: 1, column: joint };
-            product(scores, keys, (rows, head, keys), queries, transposed, self.scale);
-            pulp::Arch::new().dispatch(
-                #[inline(always)]
-                || scores.chunks_exact_mut(keys).for_each(softmax),
-            );
-            let weights = View { values: scores, row: keys, column: 1 };
-            let value = View { values: &qkv[2 * width + start..], row: joint, column: 1 };
-            product(&mut tile[start..], width, (rows, keys, head), weights, value, 1.0);
-        }
+        let queries = View { values: &qkv[first * joint + start..], row: joint, column: 1 };
+        let transposed = View { values: &qkv[width + start..], row: 1, column: joint };
+        product(scores, keys, (rows, head, keys), queries, transposed, scale);
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || scores.chunks_exact_mut(keys).for_each(softmax),
+        );
+        let weights = View { values: scores, row: keys, column: 1 };
+        let value = View { values: &qkv[2 * width + start..], row: joint, column: 1 };
+        product(tile, head, (rows, keys, head), weights, value, 1.0);
     }
 }
 

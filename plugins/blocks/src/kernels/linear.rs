@@ -7,6 +7,14 @@ use rayon::prelude::*;
 use super::{activation::apply, applies, values};
 use crate::layers::Activation;
 
+/// A weight `[output, input]` as [`linear`] reads it fastest: on the CPU stored column by column.
+///
+/// # Errors
+/// None but those of the device.
+pub fn stored(weight: &Tensor) -> crate::Result<Tensor> {
+    if applies(weight) { Ok(weight.t()?.contiguous()?.t()?) } else { Ok(weight.contiguous()?) }
+}
+
 /// `layer(x)`, then the activation, then plus `residual`: `[.., input]` to `[.., output]`, without gradients.
 ///
 /// # Errors

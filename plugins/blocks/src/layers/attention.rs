@@ -116,5 +116,5 @@ fn add_mask(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
 fn fuse(parts: &[Linear; 3]) -> Result<Linear> {
     let weight = Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?;
     let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
-    Ok(Linear::new(weight, Some(Tensor::cat(&biases, 0)?)))
+    Ok(Linear::new(kernels::stored(&weight)?, Some(Tensor::cat(&biases, 0)?)))
 }
