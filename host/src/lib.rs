@@ -3,7 +3,8 @@
 //! ```text
 //! 3  cli                                    the only code that prints
 //! 2  run/{plan, predict, score, report}     one file per arrow of the flow; the only joins
-//! 1  adapter config dataset evidence judge model prediction scorer stats report    one noun each; siblings never import each other
+//! 1  adapter config dataset evidence judge
+//!    model prediction report scorer stats   one noun each; siblings never import each other
 //! 0  ids error
 //! ```
 //!

@@ -198,7 +198,9 @@ impl Scorer {
             if score.index != index {
                 return Err(format!("returned the score of sample {} in the place of sample {index}", score.index));
             }
-            check_count(&score.values, &self.metadata.values).map_err(|e| format!("sample {index}: {e}"))?;
+            if !score.values.is_empty() {
+                check_count(&score.values, &self.metadata.values).map_err(|e| format!("sample {index}: {e}"))?;
+            }
             if score.values.iter().flatten().chain(&score.statistics).any(|value| !value.is_finite()) {
                 return Err(format!("sample {index}: returned a number that is not finite"));
             }

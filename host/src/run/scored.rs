@@ -51,7 +51,8 @@ impl Scored<'_> {
             let draws: Vec<f64> = rows.iter().skip(1).filter_map(column).collect();
             let interval = stats::percentile_interval(&draws, bootstrap.level);
             let own_value = metadata.values.iter().position(|v| v.name == info.name);
-            let is_missing = |value: usize, position: u32| self.scores[position as usize].values[value].is_none();
+            let is_missing =
+                |value: usize, position: u32| matches!(self.scores[position as usize].values.get(value), Some(None));
             Metric {
                 name: info.name.clone(),
                 value: rows.first().and_then(column),

@@ -68,7 +68,8 @@ pub struct Metadata {
 pub struct SampleScore {
     /// Position of the sample in its dataset split.
     pub index: u32,
-    /// One for each [`Metadata::values`], in that order; `None` is a missing value.
+    /// One for each [`Metadata::values`], in that order; `None` is a missing value. None at all where the scorer does not
+    /// apply to the sample.
     pub values: Vec<Option<f64>>,
     /// What the scorer's `aggregate` needs beyond the values, such as class probabilities and the label.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -5,6 +5,8 @@
 //! The interpreter needs `torch`; without one, only our speed is shown. `RAYON_NUM_THREADS` sets the cores of both.
 //! Rounds alternate, so that other load on the machine meets both alike; the ratio is that of the medians.
 
+#![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
+
 use std::{
     env,
     io::{BufRead, BufReader, Write},
@@ -85,7 +87,7 @@ fn linear_products(config: &VitConfig, batch: usize) -> f64 {
     let (rows, width, mlp) = (batch * config.tokens(), config.encoder.width, config.encoder.mlp);
     let shapes = [(width, 3 * width), (width, width), (width, mlp), (mlp, width)];
     let ones = |rows, columns| Tensor::ones((rows, columns), candle_core::DType::F32, &Device::Cpu).expect("a matrix");
-    let pairs = shapes.map(|(input, output)| (ones(rows, input), ones(output, input).t().expect("a matrix")));
+    let pairs = shapes.map(|(input, output)| (ones(rows, input), ones(input, output)));
     seconds(&mut || {
         for _ in 0..config.encoder.depth {
             pairs.iter().for_each(|(x, w)| drop(x.matmul(w).expect("a product")));
@@ -121,8 +123,9 @@ impl Peer {
         let command = &mut Command::new(python);
         let command = command.arg(script).arg(threads).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("the interpreter starts");
-        let (requests, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
-        Some(Self { child, requests, answers })
+        let pipes = child.stdin.take().zip(child.stdout.take());
+        let (requests, answers) = pipes.expect("both were asked for");
+        Some(Self { child, requests, answers: BufReader::new(answers) })
     }
 
     fn seconds(&mut self, config: &VitConfig, batch: usize) -> f64 {
@@ -137,6 +140,6 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        drop(self.child.kill());
+        drop(self.child.kill().and_then(|()| self.child.wait()));
     }
 }

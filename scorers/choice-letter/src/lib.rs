@@ -38,7 +38,7 @@ impl Scorer for ChoiceLetter {
         }
         let right: Vec<usize> = references.iter().filter_map(|reference| option_of(reference, &options)).collect();
         if unknown && right.is_empty() {
-            return Ok(Score { values: vec![None, None], ..Score::default() });
+            return Ok(Score::default());
         }
         let chosen = if sample.failed { None } else { choose(&sample.prediction, &options) };
         let correct = chosen.is_some_and(|chosen| right.contains(&chosen));
@@ -64,8 +64,8 @@ mod tests {
         ChoiceLetter {}.score(&sample).expect("scored")
     }
 
-    fn accuracy(answer: &str, reference: &str, meta: &str) -> [Option<f64>; 2] {
-        score(answer, reference, meta).values.try_into().expect("two values")
+    fn accuracy(answer: &str, reference: &str, meta: &str) -> Vec<Option<f64>> {
+        score(answer, reference, meta).values
     }
 
     const OPTIONS: &str = r#"{"options":["Pneumonia","CT","Chest","MRI"]}"#;
@@ -95,6 +95,6 @@ mod tests {
     fn without_options_letters_count_and_other_questions_have_no_value() {
         assert_eq!(accuracy("(E)", "E", "{}"), [Some(1.0), Some(0.0)]);
         assert_eq!(accuracy("Chest", "C", "{}"), [Some(0.0), Some(1.0)]);
-        assert_eq!(accuracy("lung", "lung", "{}"), [None, None]);
+        assert_eq!(accuracy("lung", "lung", "{}"), []);
     }
 }

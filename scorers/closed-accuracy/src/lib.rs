@@ -33,7 +33,7 @@ impl Scorer for ClosedAccuracy {
         let references = references(sample)?;
         let question = meta::<Question>(sample)?;
         if question.closed == Some(false) {
-            return Ok(Score { values: vec![None, None], ..Score::default() });
+            return Ok(Score::default());
         }
         let said = if sample.failed { None } else { said(&sample.prediction, references, &question.options) };
         let correct = said.as_ref().is_some_and(|said| references.iter().any(|reference| said.is(reference)));
@@ -104,7 +104,7 @@ mod tests {
             ..scorer_kit::sample(0)
         };
         let values = ClosedAccuracy {}.score(&sample).expect("scored").values;
-        (values[0], values[1])
+        (values.first().copied().flatten(), values.get(1).copied().flatten())
     }
 
     const RIGHT: (Option<f64>, Option<f64>) = (Some(1.0), Some(0.0));

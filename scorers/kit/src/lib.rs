@@ -55,7 +55,7 @@ pub use diagnosis::{Diagnoses, Diagnosis};
 pub use export::{Configured, log};
 pub use probability::{argmax, sigmoid, softmax, usable};
 pub use ranking::{Ranked, Ranking, Step};
-pub use resample::{mean, weights};
+pub use resample::{mean, value, weights};
 pub use serde;
 
 /// The contract, generated from `plugin-api/wit/scorer.wit`.
@@ -99,7 +99,7 @@ pub trait Scorer: serde::de::DeserializeOwned {
     fn aggregate(&self, scores: &[SampleScore], resamples: &[Vec<u32>]) -> Result<Vec<Vec<Option<f64>>>, Error> {
         let values = Self::metadata().values.len();
         let metrics =
-            |resample: &Vec<u32>| (0..values).map(|v| mean(scores, resample, |score| score.values[v])).collect();
+            |resample: &Vec<u32>| (0..values).map(|v| mean(scores, resample, |score| value(score, v))).collect();
         Ok(resamples.iter().map(metrics).collect())
     }
 }

@@ -12,6 +12,11 @@ pub fn mean(scores: &[SampleScore], resample: &[u32], value: impl Fn(&SampleScor
     (count > 0).then(|| sum / f64::from(count))
 }
 
+/// A value of a score; none where it is missing, or where the scorer does not apply to the sample.
+pub fn value(score: &SampleScore, number: usize) -> Option<f64> {
+    score.values.get(number).copied().flatten()
+}
+
 /// How often a resample holds each of `count` positions.
 pub fn weights(resample: &[u32], count: usize) -> Vec<u32> {
     let mut weights = vec![0; count];
@@ -27,15 +32,15 @@ mod tests {
 
     #[test]
     fn repeated_positions_count_and_missing_values_do_not() {
-        let scores: Vec<SampleScore> = [Some(1.0), None, Some(0.0)]
+        let scores: Vec<SampleScore> = [vec![Some(1.0)], vec![None], vec![Some(0.0)], vec![]]
             .into_iter()
             .zip(0..)
-            .map(|(value, index)| SampleScore { index, values: vec![value], statistics: vec![], note: None })
+            .map(|(values, index)| SampleScore { index, values, statistics: vec![], note: None })
             .collect();
-        let first = |score: &SampleScore| score.values[0];
+        let first = |score: &SampleScore| value(score, 0);
         assert_eq!(mean(&scores, &[0, 1, 2], first), Some(0.5));
         assert_eq!(mean(&scores, &[0, 0, 0, 2], first), Some(0.75));
-        assert_eq!(mean(&scores, &[1, 1], first), None);
+        assert_eq!(mean(&scores, &[1, 1, 3], first), None);
         assert_eq!(mean(&scores, &[], first), None);
         assert_eq!(weights(&[2, 0, 2], 4), [1, 0, 2, 0]);
     }

@@ -38,7 +38,7 @@ impl Scorer for OpenAccuracy {
     fn score(&self, sample: &Sample) -> Result<Score, Error> {
         let references = references(sample)?;
         if meta::<Question>(sample)?.closed == Some(true) {
-            return Ok(Score { values: vec![None], ..Score::default() });
+            return Ok(Score::default());
         }
         let answer = self.normaliser.apply(&sample.prediction);
         let enough = |reference: &String| recall(&answer, &self.normaliser.apply(reference)) >= self.threshold;
@@ -66,7 +66,7 @@ mod tests {
         let scorer = OpenAccuracy { threshold, ..OpenAccuracy::default() };
         let references = references.iter().map(|reference| reference.to_string()).collect();
         let sample = Sample { prediction: answer.into(), references, meta: meta.into(), ..scorer_kit::sample(0) };
-        scorer.score(&sample).expect("scored").values[0]
+        scorer.score(&sample).expect("scored").values.first().copied().flatten()
     }
 
     #[test]

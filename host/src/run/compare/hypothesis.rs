@@ -61,7 +61,10 @@ impl Hypothesis<'_> {
     fn means(&self) -> Option<[Vec<f64>; 2]> {
         let value = self.scorer.metadata().values.iter().position(|info| info.name == self.name())?;
         let of_side = |side: usize| -> Option<Vec<f64>> {
-            let values: Vec<f64> = self.scores[side].iter().map(|score| score.values[value]).collect::<Option<_>>()?;
+            let values: Vec<f64> = self.scores[side]
+                .iter()
+                .map(|score| score.values.get(value).copied().flatten())
+                .collect::<Option<_>>()?;
             let mean = values.iter().sum::<f64>() / values.len() as f64;
             ((mean - self.values[side]).abs() < ROUNDING).then_some(values)
         };
