@@ -2,7 +2,7 @@
 //!
 //!     MEDVLM_PYTHON=/path/to/python cargo bench --package blocks --bench vit
 //!
-//! The interpreter needs `torch`; without one, only our speed is shown. `RAYON_NUM_THREADS` sets the cores of both.
+//! Words after `--` choose cases that hold one of them, such as `L/14`. The interpreter needs `torch`; without one, only our speed is shown. `RAYON_NUM_THREADS` sets the cores of both.
 //! Rounds alternate, so that other load on the machine meets both alike; the ratio is that of the medians.
 
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
@@ -21,7 +21,7 @@ use blocks::{
 };
 use candle_core::{Device, Tensor};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
 
 /// Name, configuration, images in a batch.
 fn cases() -> Vec<(&'static str, VitConfig, usize)> {
@@ -52,7 +52,12 @@ fn cases() -> Vec<(&'static str, VitConfig, usize)> {
 
 fn main() {
     let mut peer = Peer::start();
+    let wanted: Vec<String> = env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     for (name, config, batch) in cases() {
+        let name = format!("{name} batch {batch}");
+        if !wanted.is_empty() && !wanted.iter().any(|word| name.contains(word)) {
+            continue;
+        }
         let vit = Vit::new(&config, &Weights::fresh(1, &Device::Cpu)).expect("a model of random weights");
         let shape = (batch, 3, config.image_size, config.image_size);
         let pixels = Tensor::randn(0f32, 1.0, shape, &Device::Cpu).expect("pixels");
@@ -77,7 +82,7 @@ fn main() {
         };
         let (speed, share) = (batch as f64 / ours, 100.0 * products / ours);
         println!(
-            "{name} batch {batch}: {speed:.2} images/s, {beside}; the matrix products of the linear layers alone take {share:.0} % of our time"
+            "{name}: {speed:.2} images/s, {beside}; the matrix products of the linear layers alone take {share:.0} % of our time"
         );
     }
 }

@@ -3,12 +3,13 @@
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use gemm::Parallelism;
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{activation::exp, applies, values};
 
-/// Rows of queries whose scores one core holds at a time.
-const TILE: usize = 64;
+/// The most rows of queries whose scores one core holds at a time.
+const TILE: usize = 256;
 
 /// `[batch, tokens, 3 * width]`, query, key and value side by side, to `[batch, tokens, width]`, without gradients:
 /// softmax of `scale * q k^T` over the keys, times `v`, for each of the `heads` (Vaswani et al. 2017).
@@ -42,13 +43,15 @@ impl CustomOp1 for Attend {
         let (size, head) = (batch * tokens * width, width / self.heads);
         let (mut apart, mut mixed) = (vec![0.0; size], vec![0.0; size]);
         if size > 0 {
+            // Tiles of one size: a last one of few rows would cost as much as a whole.
+            let tile = tokens.div_ceil(tokens.div_ceil(TILE));
             // Each head has rows of its own at first, so that many cores can share few images.
             let heads = apart.par_chunks_mut(tokens * head).enumerate();
             let tiles = heads.flat_map(|(n, rows)| {
                 let (image, start) = (n / self.heads, n % self.heads * head);
                 let qkv = &qkv[image * tokens * joint..][..tokens * joint];
-                let tiles = rows.par_chunks_mut(TILE * head).enumerate();
-                tiles.map(move |(n, tile)| (tile, Head { qkv, joint, start, head }, n * TILE))
+                let tiles = rows.par_chunks_mut(tile * head).enumerate();
+                tiles.map(move |(n, rows)| (rows, Head { qkv, joint, start, head }, n * tile))
             });
             tiles.for_each_init(Vec::new, |scores, (tile, head, first)| head.attend(tile, first, self.scale, scores));
             mixed.par_chunks_mut(width).enumerate().for_each(|(n, row)| {
@@ -81,20 +84,40 @@ impl Head<'_> {
         let queries = View { values: &qkv[first * joint + start..], row: joint, column: 1 };
         let transposed = View { values: &qkv[width + start..], row: 1, column: joint };
         product(scores, keys, (rows, head, keys), queries, transposed, scale);
-        pulp::Arch::new().dispatch(
-            #[inline(always)]
-            || scores.chunks_exact_mut(keys).for_each(softmax),
-        );
+        let mut sums = [0.0; TILE];
+        Arch::new().dispatch(Exponentials { scores, sums: &mut sums, keys });
         let weights = View { values: scores, row: keys, column: 1 };
         let value = View { values: &qkv[2 * width + start..], row: joint, column: 1 };
         product(tile, head, (rows, keys, head), weights, value, 1.0);
+        for (row, sum) in tile.chunks_exact_mut(head).zip(sums) {
+            row.iter_mut().for_each(|x| *x /= sum);
+        }
+    }
+}
+
+/// Each row of scores to its exponentials, less the row's largest score, and their sum.
+struct Exponentials<'a> {
+    scores: &'a mut [f32],
+    sums: &'a mut [f32],
+    keys: usize,
+}
+
+// A closure would not do: the compiler makes it a function of its own, for the oldest instruction set.
+impl WithSimd for Exponentials<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for (row, sum) in self.scores.chunks_exact_mut(self.keys).zip(self.sums) {
+            *sum = exponentials(row);
+        }
     }
 }
 
 #[inline(always)]
-fn softmax(row: &mut [f32]) {
-    const LANES: usize = 16;
-    // One running value for each lane, so that the compiler may use them all at once.
+fn exponentials(row: &mut [f32]) -> f32 {
+    /// One running value for each lane, so that the compiler may use them all at once.
+    const LANES: usize = 32;
     let mut most = [f32::NEG_INFINITY; LANES];
     let (lanes, rest) = row.as_chunks::<LANES>();
     lanes
@@ -105,8 +128,7 @@ fn softmax(row: &mut [f32]) {
     let mut sums = [0.0; LANES];
     let (lanes, rest) = row.as_chunks::<LANES>();
     lanes.iter().for_each(|lane| sums.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x));
-    let factor = 1.0 / sums.iter().chain(rest).sum::<f32>();
-    row.iter_mut().for_each(|x| *x *= factor);
+    sums.iter().chain(rest).sum()
 }
 
 /// A matrix inside a slice: the value at `(i, j)` is `values[i * row + j * column]`.
@@ -178,8 +200,7 @@ mod tests {
     fn one_value_that_outweighs_all_does_not_overflow() {
         let mut row = vec![-1e4; 37];
         row[20] = 1e4;
-        softmax(&mut row);
-        assert_eq!((row[20], row.iter().sum::<f32>()), (1.0, 1.0));
+        assert_eq!((exponentials(&mut row), row[20], row[21]), (1.0, 1.0, 0.0));
     }
 
     #[test]

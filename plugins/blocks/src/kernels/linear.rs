@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
 use candle_nn::{Linear, Module};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::{activation::apply, applies, values};
@@ -59,25 +60,37 @@ impl Finish {
             _ => return Err(candle_core::Error::msg("a kernel takes contiguous f32 tensors only")),
         };
         let rows = (CHUNK / self.width).max(1) * self.width;
-        let arch = pulp::Arch::new();
-        product.par_chunks_mut(rows).enumerate().for_each(|(n, chunk)| {
-            let residual = residual.map(|r| &r[n * rows..][..chunk.len()]);
-            arch.dispatch(
-                #[inline(always)]
-                || {
-                    for row in chunk.chunks_exact_mut(self.width) {
-                        row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
-                    }
-                    if let Some(activation) = self.activation {
-                        apply(activation, chunk);
-                    }
-                    if let Some(residual) = residual {
-                        chunk.iter_mut().zip(residual).for_each(|(x, r)| *x += r);
-                    }
-                },
-            );
+        let arch = Arch::new();
+        product.par_chunks_mut(rows).enumerate().for_each(|(n, values)| {
+            let residual = residual.map(|r| &r[n * rows..][..values.len()]);
+            arch.dispatch(Chunk { values, bias, activation: self.activation, residual });
         });
         Ok(())
+    }
+}
+
+/// Whole rows of a product.
+struct Chunk<'a> {
+    values: &'a mut [f32],
+    bias: &'a [f32],
+    activation: Option<Activation>,
+    residual: Option<&'a [f32]>,
+}
+
+impl WithSimd for Chunk<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.values.chunks_exact_mut(self.bias.len()) {
+            row.iter_mut().zip(self.bias).for_each(|(x, b)| *x += b);
+        }
+        if let Some(activation) = self.activation {
+            apply(activation, self.values);
+        }
+        if let Some(residual) = self.residual {
+            self.values.iter_mut().zip(residual).for_each(|(x, r)| *x += r);
+        }
     }
 }
 
