@@ -14,7 +14,7 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 #[test]
 fn trouble_that_passes_costs_attempts_and_no_answer() {
-    let server = Server::start(|n, body| match n % 7 {
+    let server = Server::start(|n, body| match n % 15 {
         0 => Some(response("429 Too Many Requests", "Retry-After: 0.05\r\n", "")),
         1 => Some(response("503 Service Unavailable", "", "")),
         2 => Some(response("200 OK", "", "<html>")),
@@ -170,7 +170,16 @@ fn a_key_is_nowhere_in_files_and_output() {
     let run = |arguments: &[&str]| Said::from(command(&bench, arguments).env("OPENAI_API_KEY", KEY).output().unwrap());
     let mut said = vec![run(&["run", "suite.toml", "-vv"]), run(&["score", "runs/suite", "-vv"])];
     said[0].refused(1, "samples have no answer");
-    let picture = ["infer", "remote:b", "--prompt", "Is 1?", "--image", "data/dots/1.png", "--base-url", &server.base];
+    let picture = [
+        "infer",
+        "remote:b",
+        "--prompt",
+        "Is picture 1 bright?",
+        "--image",
+        "data/dots/1.png",
+        "--base-url",
+        &server.base,
+    ];
     said.push(run(&[&picture[..], &["-vv"]].concat()));
     said[2].refused(1, "[key] is no way to ask");
     let angry = Server::start(|_, _| Some(response("401 Unauthorized", "", &format!("Incorrect API key: {KEY}"))));
