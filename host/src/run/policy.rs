@@ -98,3 +98,89 @@ fn record(plan: &Plan, refusal: &Refusal<'_>) -> Result<()> {
     let mut file = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::io(&path))?;
     file.write_all(&line).map_err(Error::io(&path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, path::Path};
+
+    use super::*;
+    use crate::{
+        config::{Conditions, Suite},
+        dataset,
+        ids::{CellId, Task, Usage},
+        model::Place,
+        run::{EmbedRecord, EmbedSource, Settings, plan::ScorerSource},
+    };
+
+    const MANIFEST: &str = "title = 't'\ncitation = 'c'\nlicence = 'l'\nobtain = 'o'\nreader = 'csv'\nfiles = ['t.csv']\n\
+        fields = { image = 'file' }\n[[question]]\nquestion = 'q'\nanswer = 'a'\n[splits.test]\n[templates]\n\
+        default = '{{ question }}'\n";
+
+    /// A plan whose only scorer asks for embeddings by a remote model.
+    fn plan(dir: &Path, access: &str, remote: RemoteRecord) -> Plan {
+        std::fs::write(dir.join("notes.toml"), format!("access = '{access}'\n{MANIFEST}")).expect("writable");
+        std::fs::write(dir.join("suite.toml"), "models = ['m']\n[[dataset]]\nid = 'notes'\n").expect("writable");
+        let suite = Suite::read(&dir.join("suite.toml")).expect("valid");
+        std::fs::remove_file(dir.join("suite.toml")).expect("removable");
+        let manifests = dataset::Catalog::load(&[dir.into()]).expect("valid");
+        let scorer = ScorerSource {
+            id: "bertscore".into(),
+            component: dir.into(),
+            config: String::new(),
+            conditions: Conditions::default(),
+            capabilities: vec![EMBED.into()],
+        };
+        let (model, dataset, split) = ("m".into(), "notes".into(), "test".into());
+        let cell = Cell {
+            id: CellId { model, dataset, split, task: Task::Vqa, usage: Usage::ZeroShot, seed: 0 },
+            model: None,
+            manifest: manifests.get("notes").expect("there").clone(),
+            evaluation: suite.datasets[0].clone(),
+            scorers: vec![scorer],
+            fingerprint: BTreeMap::new(),
+            granted: String::new(),
+        };
+        let settings = Settings {
+            place: Place::InProcess,
+            device: "cpu".into(),
+            dtype: "f32".into(),
+            batch_size: 1,
+            adapter: None,
+        };
+        let record = EmbedRecord { model: remote.model.clone(), digests: BTreeMap::new() };
+        let embed = Some(EmbedSource { record, model: Err("far away".into()) });
+        Plan {
+            suite,
+            dir: dir.join("run"),
+            settings,
+            cells: vec![cell],
+            judges: Vec::new(),
+            embed,
+            remotes: vec![remote],
+        }
+    }
+
+    #[test]
+    fn texts_of_restricted_samples_reach_no_remote_encoder() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let far = RemoteRecord {
+            model: "encoder".into(),
+            id: "encoder".into(),
+            endpoint: "https://encoder.example.org".into(),
+            loopback: false,
+            approved: false,
+            key_env: "KEY".into(),
+        };
+        for access in ["credentialed", "agreement"] {
+            let refused = check_scorers(&plan(dir.path(), access, far.clone())).expect_err("refused").to_string();
+            assert!(refused.contains("would send their texts to the model `encoder` at https://encoder"), "{refused}");
+            let approved = RemoteRecord { approved: true, ..far.clone() };
+            assert!(check_scorers(&plan(dir.path(), access, approved)).is_ok());
+            let near = RemoteRecord { loopback: true, ..far.clone() };
+            assert!(check_scorers(&plan(dir.path(), access, near)).is_ok());
+        }
+        assert!(check_scorers(&plan(dir.path(), "open", far)).is_ok());
+        let lines = std::fs::read_to_string(dir.path().join("run").join(REFUSALS)).expect("recorded");
+        assert!(lines.lines().count() == 2 && lines.lines().all(|line| line.contains("\"scorer\":\"bertscore\"")));
+    }
+}

@@ -33,6 +33,14 @@ fn trouble_that_passes_costs_attempts_and_no_answer() {
 }
 
 #[test]
+fn a_slow_endpoint_is_no_hanging_worker() {
+    let (server, _) = remembering(2500);
+    let bench = bench(&remote(&server));
+    medvlm(&bench, &["run", "suite.toml", "--limit", "2", "--timeout", "1"]).well();
+    assert_eq!(server.count(), 2);
+}
+
+#[test]
 fn a_request_that_fails_for_good_is_the_failure_of_its_sample() {
     let server = Server::start(|_, body| {
         Some(match number(body) {
