@@ -14,9 +14,11 @@ use crate::{
 };
 
 mod grants;
+mod remote;
 mod scorer_table;
 
 pub use grants::{EmbedTable, JudgeTable, Price};
+pub use remote::RemoteTable;
 pub use scorer_table::{Conditions, OneOf, ScorerTable};
 
 /// A suite file: every combination of its lists is a cell.
@@ -54,6 +56,14 @@ pub struct Suite {
         skip_serializing_if = "Vec::is_empty"
     )]
     pub judges: Vec<JudgeTable>,
+    /// Where remote models are: one table or several.
+    #[serde(
+        default,
+        rename = "remote",
+        deserialize_with = "grants::one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub remotes: Vec<RemoteTable>,
     /// Grants `embed`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed: Option<EmbedTable>,
@@ -145,6 +155,7 @@ impl Suite {
             ));
         }
         grants::check(&suite.judges, path)?;
+        remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
         Ok(suite)
     }

@@ -63,14 +63,23 @@ const USAGES: [(Usage, &str); 5] = [
 
 /// Checks a name that becomes part of file names: lower-case letters, digits, `-` and `_`.
 pub fn check_name(kind: &str, name: &str) -> Result<()> {
-    let valid = !name.is_empty()
-        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c));
-    if valid {
-        Ok(())
-    } else {
-        Err(Error::usage(format!("`{name}` is no {kind} name: use lower-case letters, digits, `-` and `_`")))
+    if is_name(name, "-_") {
+        return Ok(());
     }
+    Err(Error::usage(format!("`{name}` is no {kind} name: use lower-case letters, digits, `-` and `_`")))
+}
+
+/// Checks the name of a model, which may hold dots as well: `gemini-2.5-pro`.
+pub fn check_model_name(name: &str) -> Result<()> {
+    if is_name(name, "-_.") {
+        return Ok(());
+    }
+    Err(Error::usage(format!("`{name}` is no model name: use lower-case letters, digits, `-`, `_` and `.`")))
+}
+
+fn is_name(name: &str, marks: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || marks.contains(c))
 }
 
 /// First 128 bits of BLAKE3 in hexadecimal, the form of every digest in a run directory.
@@ -151,8 +160,15 @@ mod tests {
 
     #[test]
     fn cell_ids_read_back_as_written() {
-        let text = "phantom-clip@phantom-chest.test.diagnosis.zero-shot.s0";
-        assert_eq!(text.parse::<CellId>().expect("valid").to_string(), text);
+        for model in ["phantom-clip", "gemini-2.5-pro"] {
+            let text = format!("{model}@phantom-chest.test.diagnosis.zero-shot.s0");
+            let cell = text.parse::<CellId>().expect("valid");
+            assert_eq!((cell.to_string(), cell.model.as_str()), (text, model));
+            assert!(check_model_name(model).is_ok());
+        }
+        assert!(
+            check_model_name("a/b").is_err() && check_model_name("").is_err() && check_name("suite", "2.5").is_err()
+        );
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! Judges: models behind OpenAI-compatible chat endpoints, asked for many answers at once.
 //!
 //! ```text
-//! endpoint  address and key          request  body, key of the whole request, reply
-//! remote    attempts and back-off    limiter  how many requests are under way
-//! budget    requests and money       cache    answers of earlier runs
+//! request  body, key of the whole request    rater  one judge, asked
+//! budget   requests and money                cache   answers of earlier runs
 //! ```
 //!
-//! What an answer is good for, and where it is kept, is not known here: every answer is handed over as it arrives.
+//! How an endpoint is spoken to is known by the crate `chat`. What an answer is good for, and where it is kept, is not known here: every answer is handed over as it arrives.
 
 use std::{
     path::Path,
@@ -16,26 +15,25 @@ use std::{
     },
 };
 
+pub use chat::{Endpoint, Key, Reply};
 use futures_util::future::join_all;
 
 use crate::error::{Error, Result};
 
 mod budget;
 mod cache;
-mod endpoint;
-mod limiter;
-mod remote;
+mod member;
 mod request;
 #[cfg(test)]
+#[path = "../../chat/src/server.rs"]
 mod server;
 
 pub use budget::{Limits, Price, Spent};
-pub use endpoint::{Endpoint, Key};
-pub use request::{Order, Question, Reply};
+pub use request::{Order, Question};
 
 use budget::Budget;
 use cache::Cache;
-use remote::Remote;
+use member::Member;
 
 /// One judge.
 #[derive(Debug, Clone)]
@@ -86,7 +84,7 @@ pub struct Caller<'a> {
 
 /// All judges of a run, with one budget and one cache.
 pub struct Judges {
-    judges: Vec<Remote>,
+    judges: Vec<Member>,
     budget: Budget,
     cache: Option<Cache>,
     runtime: OnceLock<tokio::runtime::Runtime>,
@@ -102,7 +100,7 @@ impl Judges {
                 judge.model
             )));
         }
-        let judges = settings.into_iter().map(Remote::new).collect::<Result<_>>()?;
+        let judges = settings.into_iter().map(Member::new).collect::<Result<_>>()?;
         let cache = cache.and_then(Cache::open);
         Ok(Self { judges, budget: Budget::new(limits), cache, runtime: OnceLock::new() })
     }
@@ -115,10 +113,10 @@ impl Judges {
     /// What is sent when a rater is asked; the raters are numbered judge by judge, vote by vote.
     pub fn order(&self, rater: usize, question: &Question) -> Result<Order> {
         let mut vote = rater;
-        for (judge, remote) in self.judges.iter().enumerate() {
-            let votes = remote.settings.votes as usize;
+        for (judge, member) in self.judges.iter().enumerate() {
+            let votes = member.settings.votes as usize;
             if vote < votes {
-                return Order::new(judge, vote as u32, &remote.settings, question);
+                return Order::new(judge, vote as u32, &member.settings, question);
             }
             vote -= votes;
         }
@@ -134,8 +132,8 @@ impl Judges {
         let runtime = match self.runtime.get() {
             Some(runtime) => runtime,
             None => {
-                let made = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-                let made = made.map_err(|e| Error::failed(format!("cannot start the judge's runtime: {e}")))?;
+                let made =
+                    chat::runtime().map_err(|e| Error::failed(format!("cannot start the judge's runtime: {e}")))?;
                 self.runtime.get_or_init(|| made)
             }
         };
@@ -163,17 +161,17 @@ impl Judges {
         order: &Order,
         caller: &Caller<'_>,
     ) -> Result<std::result::Result<Reply, Failure>> {
-        let remote = &self.judges[order.judge];
-        let cached = self.cache.as_ref().and_then(|cache| cache.get(&remote.settings.endpoint, &order.key));
+        let member = &self.judges[order.judge];
+        let cached = self.cache.as_ref().and_then(|cache| cache.get(&member.settings.endpoint, &order.key));
         if let Some(reply) = cached {
             (caller.hear)(position, &reply)?;
             return Ok(Ok(reply));
         }
-        let answer = remote.answer(order, &self.budget, caller.stop).await?;
+        let answer = member.answer(order, &self.budget, caller.stop).await?;
         if let Ok(reply) = &answer {
             (caller.hear)(position, reply)?;
             if let Some(cache) = &self.cache {
-                cache.put(&remote.settings.endpoint, &order.key, reply);
+                cache.put(&member.settings.endpoint, &order.key, reply);
             }
         }
         Ok(answer)

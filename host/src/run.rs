@@ -23,6 +23,7 @@ pub mod plan;
 pub mod policy;
 pub mod predict;
 pub mod record;
+pub mod remote;
 pub mod report;
 pub mod score;
 mod scored;

@@ -12,13 +12,10 @@ use std::{
 use integration_tests::{Bench, Said, dist};
 use serde_json::Value;
 
+use crate::server::{self, Server, completion};
+
 mod embed;
 mod trouble;
-
-#[path = "../../host/src/judge/server.rs"]
-mod server;
-
-use server::{Server, completion};
 
 const CELL: &str = "runs/suite/mock@dots.test.vqa.zero-shot.s0";
 /// Of the 40 questions, those of part b are open.

@@ -20,12 +20,17 @@ mod judge;
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.
 mod plugin_abi;
+/// Models behind OpenAI-compatible endpoints.
+mod remote;
 /// Crashes and interruptions at any time, and the same bytes after all.
 mod resume;
 /// `medvlm new`: projects that build outside the workspace and drop in.
 mod scaffold;
 /// Scorers with names, options and conditions of their own.
 mod scorer_tables;
+/// The chat endpoint that judges and remote models are tested with.
+#[path = "../../chat/src/server.rs"]
+mod server;
 /// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
 mod tidy;
 /// Questions from a manifest to the model and to the scorers.

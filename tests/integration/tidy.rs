@@ -54,7 +54,7 @@ fn packages_are_named_after_their_folders() {
         let folder = manifest.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         let parent = manifest.parent().and_then(Path::parent).and_then(Path::file_name).unwrap_or_default();
         let expected = match (parent.to_string_lossy().as_ref(), folder.as_str()) {
-            ("plugins", "blocks" | "bridge") => folder.clone(),
+            (_, "chat") | ("plugins", "blocks" | "bridge") => folder.clone(),
             ("plugins", _) => format!("plugin-{folder}"),
             ("scorers", _) => format!("scorer-{folder}"),
             _ => continue,
@@ -95,7 +95,7 @@ fn crates_know_only_what_they_may() {
     for name in packages().into_keys() {
         let forbidden: &dyn Fn(&str) -> bool = match name.as_str() {
             "medvlm" => &|d| model_code(d) || (part(d) && d != "plugin-api"),
-            "plugin-api" => &|d| model_code(d) || part(d),
+            "plugin-api" | "chat" => &|d| model_code(d) || part(d),
             "blocks" => &|d| part(d) || d == "bridge",
             "bridge" => &|d| part(d) && d != "plugin-api",
             n if n.starts_with("plugin-") => &|d| part(d) && d != "plugin-api",

@@ -64,17 +64,17 @@ impl CheckArgs {
         }
         let tried: Vec<String> = match &self.model {
             Some(id) => vec![id.clone()],
-            // Models without weights can be tried as they are.
+            // Models without weights can be tried as they are, but for those that are somewhere else.
             None => catalog
                 .models()
-                .filter(|(row, _)| row.weights.is_none() && row.obtain.is_empty())
+                .filter(|(row, _)| row.weights.is_none() && row.obtain.is_empty() && !row.is_remote())
                 .map(|(row, _)| row.id.clone())
                 .collect(),
         };
         for id in tried {
             let (row, plugin) = catalog.find(&id)?;
-            let checkpoint = weights::find(row, plugin, self.weights.as_deref())?;
-            let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
+            let checkpoint = weights::find(&row, plugin, self.weights.as_deref())?;
+            let source = ModelSource { row, plugin: plugin.clone(), weights: checkpoint };
             let mut model = predict::open(&source, &settings)?;
             for line in
                 try_model(&mut model).map_err(|e| Error::invalid(&plugin.library, format!("model `{id}`: {e}")))?

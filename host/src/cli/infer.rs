@@ -12,22 +12,25 @@ use serde_json::{Value, json};
 
 use super::ModelArgs;
 use crate::{
-    config::SearchPath,
+    config::{RemoteTable, SearchPath},
     dataset::{Pixels, decode_image},
     error::{COMPLETE, Error, Result},
     model::weights,
     run::{
         Catalogs,
         plan::{self, ModelSource},
-        predict,
+        predict, remote,
     },
 };
 
 /// Arguments of `medvlm infer`.
 #[derive(Args)]
 pub struct InferArgs {
-    /// The model, as `medvlm list models` names it
+    /// The model, as `medvlm list models` names it, or `remote:NAME` for one behind an OpenAI-compatible endpoint
     model: String,
+    /// Endpoint of a remote model [default: the row's own, else $OPENAI_BASE_URL]; the key is taken from $OPENAI_API_KEY
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
     /// Checkpoint directory laid out as on the Hugging Face hub, instead of the row's own
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
@@ -63,8 +66,15 @@ impl InferArgs {
             return Err(Error::usage("nothing to infer: give --image with --text or --prompt"));
         }
         let catalogs = Catalogs::load(search)?;
-        let (row, plugin) = catalogs.models.find(&self.model)?;
-        let checkpoint = weights::find(row, plugin, self.weights.as_deref())?;
+        let mut tables = Vec::new();
+        if let Some(base_url) = &self.base_url {
+            RemoteTable::relocate(&mut tables, base_url);
+        }
+        let (row, plugin) = remote::find(&self.model, &catalogs, &tables)?;
+        if self.base_url.is_some() && !row.is_remote() {
+            return Err(Error::usage(format!("--base-url is for remote models, and `{}` is none", self.model)));
+        }
+        let checkpoint = weights::find(&row, plugin, self.weights.as_deref())?;
         // The child goes first: a broken library must not take this process along.
         let settings = self.place.settings(1)?;
         plan::probe(plugin, &settings.place)?;

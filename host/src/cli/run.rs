@@ -6,12 +6,12 @@ use clap::Args;
 
 use super::{ModelArgs, TIMEOUT, catch_interrupts, key_value, progress::Progress, worker_place};
 use crate::{
-    config::{SearchPath, Suite},
+    config::{RemoteTable, SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
     judge::Limits,
     run::{
         self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, granted, plan, policy, predict, record,
-        report, score,
+        remote, report, score,
     },
     scorer::Engine,
 };
@@ -24,6 +24,12 @@ pub struct RunArgs {
     /// Run directory [default: runs/<name of the suite>]; what it already holds is not predicted again
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
+    /// A model to run instead of the suite's own, such as `remote:NAME`; repeat for several
+    #[arg(long = "model", value_name = "MODEL")]
+    models: Vec<String>,
+    /// Endpoint of every remote model, instead of the one that the suite or $OPENAI_BASE_URL names
+    #[arg(long, value_name = "URL")]
+    base_url: Option<String>,
     /// Checkpoint directory of a model, instead of the one its row names
     #[arg(long = "weights", value_name = "MODEL=DIR", value_parser = key_value)]
     weights: Vec<(String, PathBuf)>,
@@ -102,6 +108,12 @@ impl RunArgs {
         catch_interrupts()?;
         let mut suite = Suite::read(&self.suite)?;
         apply_roots(&mut suite, &self.roots)?;
+        if !self.models.is_empty() {
+            suite.models = self.models;
+        }
+        if let Some(base_url) = &self.base_url {
+            RemoteTable::relocate(&mut suite.remotes, base_url);
+        }
         for (model, dir) in self.weights {
             if !suite.models.contains(&model) {
                 return Err(Error::usage(format!("--weights {model}=…: the suite has no model `{model}`")));
@@ -112,6 +124,11 @@ impl RunArgs {
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
         let plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir)?;
+        if self.base_url.is_some() && plan.remotes.is_empty() {
+            return Err(Error::usage("--base-url is for remote models, and the suite names none"));
+        }
+        policy::check_models(&plan)?;
+        remote::check_keys(&plan.remotes)?;
         let progress = Arc::new(Progress::new(plan.cells.len()));
         let granted = self.asking.granted(&plan, &progress)?;
         if !self.asking.offline && !self.predict_only {
@@ -161,7 +178,7 @@ impl AskingArgs {
             return Err(Error::usage(format!("--max-cost {money} is no amount of money")));
         }
         if !self.offline {
-            policy::check(plan)?;
+            policy::check_scorers(plan)?;
         }
         let limits = Limits { requests: self.max_requests, money: self.max_cost };
         Granted::new(plan, Asking { offline: self.offline, limits }, progress.clone())

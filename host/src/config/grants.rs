@@ -1,10 +1,10 @@
 //! What a suite grants to scorers: judges, and token embeddings.
 
-use std::{fmt, path::Path};
+use std::{fmt, marker::PhantomData, path::Path};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
-    de::{MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::error::{Error, Result};
@@ -98,33 +98,33 @@ pub(super) fn check(judges: &[JudgeTable], path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Reads `[judge]` as well as `[[judge]]`.
-pub(super) fn one_or_many<'de, D: Deserializer<'de>>(
+/// Reads one table, such as `[judge]`, as well as several, `[[judge]]`.
+pub(super) fn one_or_many<'de, T: DeserializeOwned, D: Deserializer<'de>>(
     deserializer: D,
-) -> std::result::Result<Vec<JudgeTable>, D::Error> {
-    struct Tables;
+) -> std::result::Result<Vec<T>, D::Error> {
+    struct Tables<T>(PhantomData<T>);
 
-    impl<'de> Visitor<'de> for Tables {
-        type Value = Vec<JudgeTable>;
+    impl<'de, T: DeserializeOwned> Visitor<'de> for Tables<T> {
+        type Value = Vec<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a table [judge] or several [[judge]]")
+            f.write_str("one table or several")
         }
 
-        fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Self::Value, A::Error> {
-            JudgeTable::deserialize(MapAccessDeserializer::new(map)).map(|judge| vec![judge])
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<Vec<T>, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(map)).map(|table| vec![table])
         }
 
-        fn visit_seq<A: SeqAccess<'de>>(self, mut tables: A) -> std::result::Result<Self::Value, A::Error> {
-            let mut judges = Vec::new();
-            while let Some(judge) = tables.next_element()? {
-                judges.push(judge);
+        fn visit_seq<A: SeqAccess<'de>>(self, mut tables: A) -> std::result::Result<Vec<T>, A::Error> {
+            let mut all = Vec::new();
+            while let Some(table) = tables.next_element()? {
+                all.push(table);
             }
-            Ok(judges)
+            Ok(all)
         }
     }
 
-    deserializer.deserialize_any(Tables)
+    deserializer.deserialize_any(Tables(PhantomData))
 }
 
 fn one() -> u32 {

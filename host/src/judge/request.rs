@@ -1,6 +1,5 @@
-//! What is sent to a judge, and what comes back.
+//! What is sent to a judge.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::Settings;
@@ -39,22 +38,6 @@ pub struct Order {
     pub(super) max_tokens: u32,
 }
 
-/// A judge's answer.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reply {
-    /// What it said; empty where it refused to speak.
-    pub text: String,
-    /// The model that answered, in the words of the endpoint.
-    pub model: String,
-    /// Why it ended: `stop`, `length`, `content_filter`.
-    pub finish: String,
-    /// Tokens of the prompt; none where the endpoint does not count.
-    pub prompt_tokens: Option<u32>,
-    /// Tokens of the answer.
-    pub completion_tokens: Option<u32>,
-}
-
 impl Order {
     pub(super) fn new(judge: usize, vote: u32, settings: &Settings, question: &Question) -> Result<Self> {
         let message = |(role, content): &(String, String)| json!({ "role": role, "content": content });
@@ -84,45 +67,6 @@ impl Order {
         let more = ["max_tokens", "max_completion_tokens"].map(|field| self.body[field].as_u64().unwrap_or_default());
         (self.body.to_string().len() as u64, more.into_iter().fold(self.max_tokens.into(), u64::max))
     }
-}
-
-/// Reads an answer; the error says what is wrong with it.
-pub(super) fn reply(bytes: &[u8]) -> std::result::Result<Reply, String> {
-    #[derive(Deserialize)]
-    struct Completion {
-        #[serde(default)]
-        model: String,
-        choices: Vec<Choice>,
-        #[serde(default)]
-        usage: Option<Usage>,
-    }
-    #[derive(Deserialize)]
-    struct Choice {
-        message: Message,
-        #[serde(default)]
-        finish_reason: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Message {
-        #[serde(default)]
-        content: Option<String>,
-    }
-    #[derive(Deserialize)]
-    struct Usage {
-        prompt_tokens: Option<u32>,
-        completion_tokens: Option<u32>,
-    }
-
-    let completion: Completion = serde_json::from_slice(bytes).map_err(|e| format!("no chat completion: {e}"))?;
-    let choice = completion.choices.into_iter().next().ok_or("a chat completion without a choice")?;
-    let usage = completion.usage;
-    Ok(Reply {
-        text: choice.message.content.unwrap_or_default(),
-        model: completion.model,
-        finish: choice.finish_reason.unwrap_or_default(),
-        prompt_tokens: usage.as_ref().and_then(|usage| usage.prompt_tokens),
-        completion_tokens: usage.as_ref().and_then(|usage| usage.completion_tokens),
-    })
 }
 
 #[cfg(test)]
@@ -175,14 +119,5 @@ mod tests {
         keys.sort();
         keys.dedup();
         assert_eq!(keys.len(), count);
-    }
-
-    #[test]
-    fn what_is_no_completion_is_told() {
-        let full = br#"{"model":"m-1","choices":[{"message":{"content":"7"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1}}"#;
-        let read = reply(full).expect("valid");
-        assert_eq!((read.text.as_str(), read.model.as_str(), read.prompt_tokens), ("7", "m-1", Some(3)));
-        assert_eq!(reply(br#"{"choices":[{"message":{"content":null}}]}"#).expect("a refusal").text, "");
-        assert!(reply(b"<html>").is_err() && reply(br#"{"choices":[]}"#).is_err() && reply(b"").is_err());
     }
 }

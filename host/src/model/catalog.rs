@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{Error, Result, read_toml, suggest},
-    ids::{Task, check_name},
+    ids::{Task, check_model_name},
 };
 
 /// A plugin library with its manifest.
@@ -30,6 +30,9 @@ pub struct PluginFile {
     /// BLAKE3 that the manifest records.
     pub blake3: Option<String>,
 }
+
+/// The architecture that sends what it is asked to an endpoint.
+const REMOTE: &str = "remote";
 
 /// A named entry of `models.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -66,6 +69,23 @@ pub struct Row {
     /// Handed to the architecture.
     #[serde(default)]
     pub options: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Row {
+    /// Whether the model is behind an endpoint, so that what it is asked may leave this machine.
+    pub fn is_remote(&self) -> bool {
+        self.architecture == REMOTE
+    }
+
+    /// The row of another model at the same kind of endpoint.
+    fn renamed(&self, name: &str) -> Self {
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c.to_ascii_lowercase() } else { '-' };
+        let mut row = self.clone();
+        row.id = format!("{}-{}", self.id, name.chars().map(plain).collect::<String>());
+        row.title = name.into();
+        row.options.insert("model".into(), name.into());
+        row
+    }
 }
 
 /// Every plugin and model on the search path.
@@ -119,7 +139,7 @@ impl Catalog {
             return Ok(());
         }
         for row in rows {
-            check_name("model", &row.id)?;
+            check_model_name(&row.id)?;
             self.models.entry(row.id.clone()).or_insert((self.plugins.len(), row));
         }
         self.plugins.push(plugin);
@@ -136,13 +156,21 @@ impl Catalog {
         self.models.values().map(|(plugin, row)| (row, &self.plugins[*plugin]))
     }
 
-    /// The model of this name.
-    pub fn find(&self, id: &str) -> Result<(&Row, &PluginFile)> {
+    /// The model of this name. `ROW:NAME` is the model `NAME` at the kind of endpoint that a remote row describes.
+    pub fn find(&self, id: &str) -> Result<(Row, &PluginFile)> {
+        if let Some((base, name)) = id.split_once(':')
+            && let Some((plugin, row)) = self.models.get(base)
+        {
+            if !row.is_remote() || name.is_empty() {
+                return Err(Error::usage(format!("`{id}` is no model: only a remote one is named as `remote:NAME`")));
+            }
+            return Ok((row.renamed(name), &self.plugins[*plugin]));
+        }
         let (plugin, row) = self.models.get(id).ok_or_else(|| {
             let known = suggest(id, self.models.keys().map(String::as_str));
             Error::usage(format!("unknown model `{id}`{known}; `medvlm list models` shows all"))
         })?;
-        Ok((row, &self.plugins[*plugin]))
+        Ok((row.clone(), &self.plugins[*plugin]))
     }
 }
 
@@ -164,4 +192,24 @@ fn read_plugin(library: PathBuf) -> Result<(PluginFile, Vec<Row>)> {
         library,
     };
     Ok((plugin, manifest.model))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_remote_model_has_a_name_and_no_other_row_stands_for_many() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let row = |id: &str, kind: &str| format!("[[model]]\nid = '{id}'\narchitecture = '{kind}'\n");
+        fs::write(dir.path().join("far.so"), "").expect("writable");
+        fs::write(dir.path().join("far.toml"), row("remote", "remote") + &row("near", "clip")).expect("writable");
+        let catalog = Catalog::load(&[dir.path().into()]).expect("valid");
+        let (named, _) = catalog.find("remote:Org/Model:7b").expect("found");
+        assert_eq!((named.id.as_str(), named.options["model"].as_str()), ("remote-org-model-7b", Some("Org/Model:7b")));
+        assert!(catalog.find("near").is_ok_and(|(row, _)| !row.is_remote()));
+        for unknown in ["near:x", "remote:", "neer", "neer:x"] {
+            assert!(catalog.find(unknown).is_err(), "{unknown}");
+        }
+    }
 }

@@ -180,7 +180,8 @@ fn settings(table: &JudgeTable) -> Result<judge::Settings> {
 fn endpoint(table: &JudgeTable) -> Result<Endpoint> {
     let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let base = table.base_url.clone().or_else(|| set("OPENAI_BASE_URL")).or_else(|| set("OPENAI_API_BASE"));
-    Endpoint::parse(&base.unwrap_or_else(|| "https://api.openai.com/v1".into()))
+    let base = base.unwrap_or_else(|| "https://api.openai.com/v1".into());
+    Endpoint::parse(&base).map_err(|e| Error::usage(format!("the judge's base URL {e}")))
 }
 
 fn key(table: &JudgeTable) -> Key {

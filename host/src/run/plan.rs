@@ -16,6 +16,7 @@ use crate::{
     run::{
         Catalogs, EmbedSource, RunRecord, Settings, cache_dir,
         granted::{self, JudgeRecord},
+        remote::{self, RemoteRecord},
         score,
     },
     scorer::{Engine, Grants, Scorer},
@@ -39,6 +40,8 @@ pub struct Plan {
     pub judges: Vec<JudgeRecord>,
     /// The embeddings that it grants.
     pub embed: Option<EmbedSource>,
+    /// Its models that are behind endpoints.
+    pub remotes: Vec<RemoteRecord>,
 }
 
 /// One point of the grid with all that it takes.
@@ -123,15 +126,15 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
     };
     let mut cells = Vec::new();
     for model in &suite.models {
-        let (row, plugin) = catalogs.models.find(model)?;
+        let (row, plugin) = remote::find(model, catalogs, &suite.remotes)?;
         let info = probes.info(plugin)?;
         let architecture = info.architectures.iter().find(|a| a.id == row.architecture).ok_or_else(|| {
             let known = suggest(&row.architecture, info.architectures.iter().map(|a| a.id.as_str()));
             let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
             Error::invalid(place, format!("model `{model}` wants architecture `{}`{known}", row.architecture))
         })?;
-        let checkpoint = weights::find(row, plugin, suite.weights.get(model).map(PathBuf::as_path))?;
-        let mut digests = probes.model_digests(row, plugin, checkpoint.as_deref())?;
+        let checkpoint = weights::find(&row, plugin, suite.weights.get(model).map(PathBuf::as_path))?;
+        let mut digests = probes.model_digests(&row, plugin, checkpoint.as_deref())?;
         digests.insert("device".into(), settings.device.clone());
         digests.insert("dtype".into(), settings.dtype.clone());
         if let Some(dir) = &settings.adapter {
@@ -146,7 +149,7 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
                     return Err(Error::usage(format!("`{usage}` has one class a sample, `{dataset}` has any number")));
                 }
                 for seed in &suite.seeds {
-                    let mut cell = side.cell(model, *usage, *seed);
+                    let mut cell = side.cell(&source.row.id, *usage, *seed);
                     cell.fingerprint.extend(digests.clone());
                     if *usage != Usage::ZeroShot {
                         cell.fingerprint.extend(training.clone());
@@ -162,7 +165,8 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
         return Err(Error::usage(format!("the suite names the cell {} twice", pair[0].id)));
     }
     let judges = granted::records(&suite.judges)?;
-    Ok(Plan { suite, dir, settings, cells, judges, embed })
+    let remotes = remote::records(&suite, catalogs)?;
+    Ok(Plan { suite, dir, settings, cells, judges, embed, remotes })
 }
 
 /// The cells of a run directory, to score or report them again: no model is needed.
@@ -185,7 +189,7 @@ pub fn plan_scoring(record: &RunRecord, catalogs: &Catalogs, settings: Settings,
         cells.push(cell);
     }
     cells.sort_by(|a, b| a.id.cmp(&b.id));
-    let suite = record.suite.clone();
+    let (suite, remotes) = (record.suite.clone(), record.remotes.clone());
     let judges = granted::records(&suite.judges)?;
     let embed = record.embed.clone().map(|recorded| {
         let mut probes = Probes::new(&settings);
@@ -196,7 +200,7 @@ pub fn plan_scoring(record: &RunRecord, catalogs: &Catalogs, settings: Settings,
         });
         EmbedSource { record: recorded, model: same }
     });
-    Ok(Plan { suite, dir, settings, cells, judges, embed })
+    Ok(Plan { suite, dir, settings, cells, judges, embed, remotes })
 }
 
 /// What a plugin offers; in a worker unless models run in this process.

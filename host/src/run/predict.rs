@@ -187,10 +187,8 @@ impl Predictor<'_> {
         if !good.is_empty() {
             match self.answer(&good) {
                 Ok(answers) => predictions.extend(answers),
-                // The host itself stopped the call: an answer could not be written.
-                Err(e) if e.kind == ErrorKind::Cancelled => return Err(Error::failed(e.message)),
                 Err(e) => {
-                    check_interrupt()?;
+                    check_fatal(&e)?;
                     let size = good.len();
                     self.observer.note(&format!("a batch of {size} failed ({e}); trying its samples one by one"));
                     self.model.revive()?;
@@ -211,6 +209,7 @@ impl Predictor<'_> {
             match self.answer(&[one]) {
                 Ok(answers) => predictions.extend(answers),
                 Err(e) => {
+                    check_fatal(&e)?;
                     tracing::debug!("sample {}: {}", one.sample.id, e.detail);
                     predictions.push(failed(one, Some(e.message)));
                     self.model.revive()?;
@@ -267,6 +266,16 @@ impl Head {
             .collect();
         let rows = adapt::extract(model, &mut self.features, &views)?;
         Ok(rows.iter().map(|row| self.adapter.logits(row)).collect())
+    }
+}
+
+/// An error where no sample is to blame: the user or the host itself stopped the call, as when an answer could not be
+/// written, or the model cannot be used at all. The next run may predict what this one did not.
+fn check_fatal(error: &PluginError) -> Result<()> {
+    check_interrupt()?;
+    match error.kind {
+        ErrorKind::Cancelled | ErrorKind::Config => Err(Error::failed(&error.message)),
+        _ => Ok(()),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     config::Suite,
     error::{Error, Result},
     ids::digest,
-    run::{EmbedRecord, Plan, granted::JudgeRecord, to_json, write_atomically},
+    run::{EmbedRecord, Plan, granted::JudgeRecord, remote::RemoteRecord, to_json, write_atomically},
 };
 
 /// What a run directory was made from.
@@ -32,6 +32,9 @@ pub struct RunRecord {
     /// The judges that the suite grants, and where they were asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub judges: Vec<JudgeRecord>,
+    /// The models behind endpoints, and where they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub remotes: Vec<RemoteRecord>,
     /// The embeddings that it grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed: Option<EmbedRecord>,
@@ -91,6 +94,7 @@ pub fn write(plan: &Plan, redo: bool) -> Result<()> {
         ]),
         scorers,
         judges: plan.judges.clone(),
+        remotes: plan.remotes.clone(),
         embed: plan.embed.as_ref().map(|source| source.record.clone()),
         cells,
     };

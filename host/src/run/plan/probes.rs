@@ -13,7 +13,7 @@ use crate::{
     error::{Error, Result},
     ids::digest,
     model::{PluginFile, Row, weights},
-    run::{Catalogs, EmbedRecord, EmbedSource, Settings},
+    run::{Catalogs, EmbedRecord, EmbedSource, Settings, remote},
 };
 
 /// Each plugin is probed once and each checkpoint hashed once, however many cells share them.
@@ -45,12 +45,16 @@ impl<'a> Probes<'a> {
     ) -> Result<BTreeMap<String, String>> {
         let library = self
             .digest(&plugin.library, |path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path)))?;
-        let row_text = serde_json::to_string(row).map_err(|e| Error::failed(e.to_string()))?;
+        let (row, endpoint) = remote::identity(row);
+        let row_text = serde_json::to_string(&row).map_err(|e| Error::failed(e.to_string()))?;
         let mut digests = BTreeMap::from([
             ("model.abi".into(), ABI_VERSION.into()),
             ("model.library".into(), library),
             ("model.row".into(), digest(row_text.as_bytes())),
         ]);
+        if let Some(endpoint) = endpoint {
+            digests.insert("model.endpoint".into(), endpoint);
+        }
         if let Some(dir) = weights {
             digests.insert("model.weights".into(), self.digest(dir, weights::digest)?);
         }
@@ -70,12 +74,13 @@ impl<'a> Probes<'a> {
 
     /// The model of `[embed]`, with its digests.
     pub fn embed(&mut self, id: &str, catalogs: &Catalogs, suite: &Suite) -> Result<EmbedSource> {
-        let (row, plugin) = catalogs.models.find(id).map_err(|e| Error::usage(format!("[embed]: {e}")))?;
-        let weights = weights::find(row, plugin, suite.weights.get(id).map(PathBuf::as_path))?;
-        let mut digests = self.model_digests(row, plugin, weights.as_deref())?;
+        let found = remote::find(id, catalogs, &suite.remotes);
+        let (row, plugin) = found.map_err(|e| Error::usage(format!("[embed]: {e}")))?;
+        let weights = weights::find(&row, plugin, suite.weights.get(id).map(PathBuf::as_path))?;
+        let mut digests = self.model_digests(&row, plugin, weights.as_deref())?;
         digests.insert("device".into(), self.settings.device.clone());
         digests.insert("dtype".into(), self.settings.dtype.clone());
-        let model = Ok(ModelSource { row: row.clone(), plugin: plugin.clone(), weights });
+        let model = Ok(ModelSource { row, plugin: plugin.clone(), weights });
         Ok(EmbedSource { record: EmbedRecord { model: id.into(), digests }, model })
     }
 

@@ -12,6 +12,7 @@ use super::{Ready, Work, blank, failed, images};
 use crate::{
     model::Model,
     prediction::{Prediction, Store},
+    run::check_interrupt,
 };
 
 /// Answers a batch of questions into the store.
@@ -70,6 +71,7 @@ impl Events for Answers<'_> {
                 tracing::info!(target: "plugin", "{}", serde_json::from_str::<Log>(header)?.line);
                 Ok(("null".into(), Vec::new()))
             }
+            event::PROGRESS if check_interrupt().is_err() => Err(PluginError::new(ErrorKind::Cancelled, "interrupted")),
             _ => NoEvents.event(op, header, blobs),
         }
     }

@@ -15,7 +15,7 @@ const START: f64 = 8.0;
 /// Requests that were sent before the limit was halved fail for the same reason, and halve it no further.
 const CALM: Duration = Duration::from_millis(500);
 
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     most: f64,
     state: Mutex<State>,
     changed: Notify,
@@ -29,17 +29,17 @@ struct State {
 }
 
 /// One request under way.
-pub(super) struct Slot<'a>(&'a Limiter);
+pub(crate) struct Slot<'a>(&'a Limiter);
 
 impl Limiter {
-    pub(super) fn new(most: u32) -> Self {
+    pub(crate) fn new(most: u32) -> Self {
         let most = f64::from(most.max(1));
         let state = State { limit: START.min(most), under_way: 0, halved: None, paused_until: None };
         Self { most, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Waits for a free place; none once the user stops.
-    pub(super) async fn slot(&self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Slot<'_>> {
+    pub(crate) async fn slot(&self, stop: &(dyn Fn() -> bool + Sync)) -> Option<Slot<'_>> {
         loop {
             if stop() {
                 return None;
@@ -66,13 +66,13 @@ impl Limiter {
     }
 
     /// A request was answered.
-    pub(super) fn succeeded(&self) {
+    pub(crate) fn succeeded(&self) {
         self.with(|state| state.limit = (state.limit + 1.0 / state.limit).min(self.most));
         self.changed.notify_waiters();
     }
 
     /// The endpoint is overloaded, and may have said how long.
-    pub(super) fn overloaded(&self, wait: Option<Duration>) {
+    pub(crate) fn overloaded(&self, wait: Option<Duration>) {
         let now = Instant::now();
         self.with(|state| {
             if state.halved.is_none_or(|halved| now.duration_since(halved) >= CALM) {
@@ -86,7 +86,7 @@ impl Limiter {
     }
 
     #[cfg(test)]
-    pub(super) fn limit(&self) -> f64 {
+    pub(crate) fn limit(&self) -> f64 {
         self.with(|state| state.limit)
     }
 

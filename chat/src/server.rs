@@ -1,10 +1,12 @@
 //! A chat endpoint of one thread for each connection, for tests: it answers as it is told, and counts.
 
+#![allow(dead_code, reason = "tests of three crates share this file, and each needs its own part of it")]
+
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     thread,
@@ -17,6 +19,8 @@ pub struct Server {
     pub base: String,
     pub requests: Arc<AtomicUsize>,
     pub most_at_once: Arc<AtomicUsize>,
+    /// The `Authorization` header of the last request.
+    pub authorization: Arc<Mutex<String>>,
 }
 
 /// A response with a status line, headers and a body.
@@ -40,13 +44,16 @@ impl Server {
         let (requests, most_at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (count, most, say): (_, _, Arc<Say>) = (requests.clone(), most_at_once.clone(), Arc::new(say));
         let at_once = Arc::new(AtomicUsize::new(0));
+        let authorization: Arc<Mutex<String>> = Arc::default();
+        let seen = authorization.clone();
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let (count, most, at_once, say) = (count.clone(), most.clone(), at_once.clone(), say.clone());
-                thread::spawn(move || serve(stream, &count, &most, &at_once, &*say));
+                let seen = seen.clone();
+                thread::spawn(move || serve(stream, &count, &most, &at_once, &seen, &*say));
             }
         });
-        Self { base, requests, most_at_once }
+        Self { base, requests, most_at_once, authorization }
     }
 
     pub fn count(&self) -> usize {
@@ -54,7 +61,14 @@ impl Server {
     }
 }
 
-fn serve(stream: TcpStream, count: &AtomicUsize, most: &AtomicUsize, at_once: &AtomicUsize, say: &Say) {
+fn serve(
+    stream: TcpStream,
+    count: &AtomicUsize,
+    most: &AtomicUsize,
+    at_once: &AtomicUsize,
+    authorization: &Mutex<String>,
+    say: &Say,
+) {
     let Ok(mut writer) = stream.try_clone() else { return };
     let mut reader = BufReader::new(stream);
     loop {
@@ -67,8 +81,12 @@ fn serve(stream: TcpStream, count: &AtomicUsize, most: &AtomicUsize, at_once: &A
             if line == "\r\n" {
                 break;
             }
-            if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().unwrap_or(0);
+            match line.split_once(':').map(|(name, value)| (name.to_lowercase(), value.trim())) {
+                Some((name, value)) if name == "content-length" => length = value.parse().unwrap_or(0),
+                Some((name, value)) if name == "authorization" => {
+                    *authorization.lock().expect("unpoisoned") = value.into();
+                }
+                _ => {}
             }
         }
         let mut body = vec![0; length];

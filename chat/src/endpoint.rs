@@ -1,10 +1,8 @@
-//! The address of a judge and the key to it. Neither a key nor a password is ever shown.
+//! The address of an endpoint and the key to it. Neither a key nor a password is ever shown.
 
 use std::{fmt, net::IpAddr};
 
 use reqwest::Url;
-
-use crate::error::{Error, Result};
 
 /// Where requests go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,14 +14,16 @@ pub struct Key(String);
 
 impl Endpoint {
     /// Reads a base URL such as `http://localhost:8000/v1`.
-    pub fn parse(base: &str) -> Result<Self> {
-        let wrong = |why: &str| Error::usage(format!("the judge's base URL {why}"));
-        let url = Url::parse(base.trim_end_matches('/')).map_err(|e| wrong(&format!("`{base}` is none: {e}")))?;
+    ///
+    /// # Errors
+    /// What is wrong with it, in words that follow its name.
+    pub fn parse(base: &str) -> Result<Self, String> {
+        let url = Url::parse(base.trim_end_matches('/')).map_err(|e| format!("`{base}` is none: {e}"))?;
         if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
-            return Err(wrong("holds a password or parameters: the key belongs into the environment"));
+            return Err("holds a password or parameters: the key belongs into the environment".into());
         }
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-            return Err(wrong(&format!("`{base}` is neither http nor https")));
+            return Err(format!("`{base}` is neither http nor https"));
         }
         Ok(Self(url))
     }
@@ -36,7 +36,7 @@ impl Endpoint {
     }
 
     /// The address of chat completions.
-    pub(super) fn chat(&self) -> String {
+    pub(crate) fn chat(&self) -> String {
         format!("{self}/chat/completions")
     }
 }
@@ -58,7 +58,7 @@ impl Key {
         self.0.is_empty()
     }
 
-    pub(super) fn bearer(&self) -> String {
+    pub(crate) fn bearer(&self) -> String {
         format!("Bearer {}", self.0)
     }
 
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn an_address_that_holds_a_secret_is_refused_without_repeating_it() {
         for base in ["https://me:sk-secret@example.org/v1", "https://example.org/v1?key=sk-secret"] {
-            let error = Endpoint::parse(base).expect_err("refused").to_string();
+            let error = Endpoint::parse(base).expect_err("refused");
             assert!(error.contains("environment") && !error.contains("secret"), "{error}");
         }
         assert!(Endpoint::parse("ftp://example.org").is_err() && Endpoint::parse("example").is_err());
