@@ -17,6 +17,7 @@ use crate::{
 
 mod adapt;
 pub mod compare;
+pub mod parity;
 pub mod plan;
 pub mod predict;
 pub mod record;

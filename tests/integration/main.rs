@@ -18,6 +18,8 @@ mod end_to_end;
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.
 mod plugin_abi;
+/// Models in Python, behind the plugin `python`.
+mod python_door;
 /// Crashes and interruptions at any time, and the same bytes after all.
 mod resume;
 /// `medvlm new`: projects that build outside the workspace and drop in.
