@@ -12,11 +12,16 @@ use std::{
 use integration_tests::{Bench, Said, dist, root};
 use serde_json::Value;
 
+#[allow(clippy::print_stderr, reason = "a skipped test says so")]
+fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
+}
+
 /// A workplace with the plugin, the worker kit, the stub and a row `stub` with these options; none without Python.
 fn bench(options: &str) -> Option<Bench> {
     let there = Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there {
-        eprintln!("skipped: there is no python3 on this machine");
+        skip("there is no python3 on this machine");
         return None;
     }
     let bench = Bench::new();
@@ -47,7 +52,8 @@ fn row(bench: &Bench, options: &str) {
 /// Runs the stub on 12 samples; what the run said, and the index and error of each failed sample.
 fn run(bench: &Bench, task: &str, flags: &[&str]) -> (Said, Vec<(u64, String)>) {
     bench.suite(&["stub"], task);
-    let said = bench.medvlm(&[&["run", "suite.toml", "--batch-size", "8"], flags].concat());
+    let size: &[&str] = if flags.contains(&"--batch-size") { &[] } else { &["--batch-size", "8"] };
+    let said = bench.medvlm(&[&["run", "suite.toml"], size, flags].concat());
     let failed: Vec<(u64, String)> = predictions(bench, task, &said)
         .iter()
         .filter_map(|line| Some((line["index"].as_u64()?, line["error"].as_str()?.to_string())))
@@ -200,7 +206,7 @@ fn what_keeps_a_model_from_opening_is_said_in_one_sentence() {
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("MEDVLM_PYTHON").map(PathBuf::from);
     if python.is_none() {
-        eprintln!("skipped: MEDVLM_PYTHON is unset; it names an interpreter with torch and transformers");
+        skip("MEDVLM_PYTHON is unset; it names an interpreter with torch and transformers");
     }
     python
 }
@@ -240,6 +246,41 @@ fn native_models_equal_their_reference_implementations() {
             assert!(names.contains(&name), "{model}: {names:?}");
         }
     }
+}
+
+#[test]
+fn a_generative_model_answers_as_transformers_alone_does_in_a_batch_of_any_size() {
+    let Some(python) = python() else { return };
+    let bench = Bench::new();
+    lay_out(&bench);
+    bench.dots(12);
+    let script = root().join("tests/integration/python_door/tiny.py");
+    let (weights, image, prompt) = (bench.path("tiny"), bench.path("data/dots/3.png"), "is it ill?");
+    let made = Command::new(python).arg(script).args([&weights, &image]).arg(prompt).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let script = "script = \"python/workers/transformers_generative.py\"";
+    bench.write(
+        "plugins/python.toml",
+        format!(
+            "[[model]]\nid = \"stub\"\narchitecture = \"python\"\nweights = \"path:../tiny\"\nmax_new_tokens = 8\n\
+             [model.options]\n{script}\n"
+        ),
+    );
+    let asked = ["infer", "stub", "--image", &image.to_string_lossy(), "--prompt", prompt, "--json"];
+    let seen: Value = serde_json::from_str(&bench.medvlm(&asked).well().out).unwrap();
+    let expected: Value = serde_json::from_str(&bench.read("tiny/expected.json")).unwrap();
+    for ids in ["prompt_ids", "generated_ids"] {
+        assert_eq!(seen[ids], expected[ids], "{ids}");
+    }
+
+    let (said, failed) = run(&bench, "vqa", &["--batch-size", "5"]);
+    assert_eq!(failed, [], "{said:#?}");
+    let in_batches = predictions(&bench, "vqa", &said);
+    fs::remove_dir_all(bench.path("runs")).unwrap();
+    let (said, _) = run(&bench, "vqa", &["--batch-size", "1"]);
+    assert_eq!(in_batches, predictions(&bench, "vqa", &said));
+    let said = bench.medvlm(&["check", "plugins/python.so", "--model", "stub"]).well();
+    assert!(said.out.contains("choose rates each option"), "{said:#?}");
 }
 
 #[test]

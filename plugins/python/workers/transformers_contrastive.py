@@ -227,9 +227,10 @@ class OpenClip:
         model, text = settings["model_cfg"], dict(settings["model_cfg"]["text_cfg"])
         state = tensors(folder, "open_clip_model.safetensors", "open_clip_pytorch_model.bin")
         bert = bert_config(folder, {key[17:]: value for key, value in state.items() if key.startswith("text.transformer.")})
-        with local_bert(bert) as place:
+        with local_bert(bert, folder) as place:
             text.update(hf_model_name=place, hf_model_pretrained=False)
             self.model = CustomTextCLIP(model["embed_dim"], model["vision_cfg"], text)
+            self.tokenizer = HFTokenizer(place, context_length=text.get("context_length", 77))
         missing, _ = self.model.load_state_dict(state, strict=False)
         if missing:
             raise ConfigError(f"{folder}: the checkpoint lacks {missing[0]}")
@@ -237,7 +238,6 @@ class OpenClip:
         size = size[0] if isinstance(size, (tuple, list)) else size
         preprocess = merge_preprocess_dict(PreprocessCfg(), settings["preprocess_cfg"]) | {"size": self.model.visual.image_size}
         self.transform = image_transform_v2(PreprocessCfg(**preprocess), is_train=False)
-        self.tokenizer = HFTokenizer(str(folder), context_length=text.get("context_length", 77))
         self.side, self.width, self.device = size, model["embed_dim"], open.device
 
     def modules(self):
@@ -460,11 +460,14 @@ def bert(folder, state, given=None):
     return model
 
 
-def local_bert(config):
-    """A folder that holds the configuration of a BERT, for open_clip, which would ask the hub."""
-    folder = tempfile.TemporaryDirectory()
-    config.save_pretrained(folder.name)
-    return folder
+def local_bert(config, folder):
+    """A folder with the configuration of a BERT and the checkpoint's tokenizer, for open_clip, which would ask the hub."""
+    place = tempfile.TemporaryDirectory()
+    config.save_pretrained(place.name)
+    for name in ["vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"]:
+        if (folder / name).is_file():
+            (Path(place.name) / name).symlink_to((folder / name).absolute())
+    return place
 
 
 def word_piece(folder):
