@@ -1,10 +1,13 @@
-//! Re-scoring 100,000 predictions, and 1,000 bootstrap resamples: `cargo bench -p medvlm --bench scorer`.
+//! Re-scoring 100,000 predictions, and 1,000 bootstrap resamples: `cargo bench -p medvlm --bench scorer`. With the
+//! argument `texts`, only the scorers of texts, as components and natively.
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use medvlm::scorer::{Engine, Sample, SampleScore, Scorer};
 
 #[path = "../src/scorer/guests.rs"]
 mod guests;
+#[path = "scorer/texts.rs"]
+mod texts;
 
 const PREDICTIONS: u32 = 100_000;
 
@@ -75,4 +78,12 @@ fn benches(c: &mut Criterion) {
 }
 
 criterion_group!(scorer, benches);
-criterion_main!(scorer);
+
+fn main() {
+    let mut names = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+    if names.all(|name| name == "texts") {
+        texts::compare();
+    }
+    scorer();
+    Criterion::default().configure_from_args().final_summary();
+}

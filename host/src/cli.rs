@@ -95,12 +95,15 @@ struct ModelArgs {
     #[arg(long, default_value = "f32", value_parser = ["f32", "bf16", "f16"])]
     dtype: String,
     /// Seconds that a model may take to answer one batch before its worker is ended
-    #[arg(long, default_value_t = 600.0, value_name = "SECONDS")]
+    #[arg(long, default_value_t = TIMEOUT.as_secs_f64(), value_name = "SECONDS")]
     timeout: f64,
     /// Load plugins into this process, for profiling; a crash of the plugin is then a crash of medvlm
     #[arg(long)]
     in_process: bool,
 }
+
+/// Time that a model may take to answer one batch.
+const TIMEOUT: Duration = Duration::from_secs(600);
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 complete, 1 some samples failed or the work could not be finished, 2 usage,
@@ -141,10 +144,8 @@ impl ModelArgs {
         if self.in_process {
             return Ok(Place::InProcess);
         }
-        let program = std::env::current_exe().map_err(|e| Error::failed(format!("this program has no path: {e}")))?;
         let timeout = Duration::try_from_secs_f64(self.timeout).ok().filter(|t| !t.is_zero());
-        let timeout = timeout.ok_or_else(|| Error::usage(format!("--timeout {} is no positive time", self.timeout)))?;
-        Ok(Place::Worker(worker::Settings { program, timeout }))
+        worker_place(timeout.ok_or_else(|| Error::usage(format!("--timeout {} is no positive time", self.timeout)))?)
     }
 
     fn settings(&self, batch_size: usize) -> Result<Settings> {
@@ -156,6 +157,11 @@ impl ModelArgs {
             adapter: None,
         })
     }
+}
+
+fn worker_place(timeout: Duration) -> Result<Place> {
+    let program = std::env::current_exe().map_err(|e| Error::failed(format!("this program has no path: {e}")))?;
+    Ok(Place::Worker(worker::Settings { program, timeout }))
 }
 
 /// The first Ctrl-C lets the batch in flight finish, the second one ends at once; either loses nothing on disk.

@@ -13,6 +13,12 @@ use crate::{
     ids::{Task, Usage, check_name},
 };
 
+mod grants;
+mod scorer_table;
+
+pub use grants::{EmbedTable, JudgeTable, Price};
+pub use scorer_table::{Conditions, OneOf, ScorerTable};
+
 /// A suite file: every combination of its lists is a cell.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -31,12 +37,26 @@ pub struct Suite {
     /// Seeds.
     #[serde(default = "seed_zero")]
     pub seeds: Vec<u64>,
-    /// Scorers by name; empty for each dataset's own.
+    /// Scorers by name; each dataset's own where neither these nor tables are given.
     #[serde(default)]
     pub scorers: Vec<String>,
     /// Configuration of scorers, by name; see each scorer's schema.
     #[serde(default)]
     pub options: BTreeMap<String, serde_json::Map<String, serde_json::Value>>,
+    /// Scorers with a name, options and conditions of their own, after those of the list.
+    #[serde(default, rename = "scorer", skip_serializing_if = "Vec::is_empty")]
+    pub scorer_tables: Vec<ScorerTable>,
+    /// Grants `judge`: one table or several.
+    #[serde(
+        default,
+        rename = "judge",
+        deserialize_with = "grants::one_or_many",
+        skip_serializing_if = "Vec::is_empty"
+    )]
+    pub judges: Vec<JudgeTable>,
+    /// Grants `embed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed: Option<EmbedTable>,
     /// Datasets with split and task.
     #[serde(rename = "dataset")]
     pub datasets: Vec<Evaluation>,
@@ -124,6 +144,8 @@ impl Suite {
                 format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level),
             ));
         }
+        grants::check(&suite.judges, path)?;
+        scorer_table::check(&suite, path)?;
         Ok(suite)
     }
 }
@@ -190,8 +212,8 @@ mod tests {
     #[test]
     fn an_unknown_key_names_the_nearest() {
         let error =
-            read("models = ['a']\nscorer = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
-        assert!(error.ends_with("small.toml:2: unknown key `scorer`; did you mean `scorers`?"), "{error}");
+            read("models = ['a']\nscorrers = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
+        assert!(error.ends_with("small.toml:2: unknown key `scorrers`; did you mean `scorers`?"), "{error}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde::Serialize;
+
 use crate::{
     error::{Error, Result},
     ids::Task,
@@ -23,6 +25,7 @@ mod files;
 mod image;
 mod manifest;
 mod partition;
+mod prompt;
 mod reader;
 mod root;
 mod rows;
@@ -33,12 +36,12 @@ mod layouts;
 mod real_data;
 
 pub use catalog::Catalog;
-pub use check::{CheckReport, Count, check};
+pub use check::{CheckReport, Count, Skipped, check};
 pub use fetch::{HubAccess, fetch};
 pub use image::{Pixels, decode_image};
 pub use manifest::{
-    Access, ArrayRule, Caption, Checksum, Class, Diagnosis, DicomRule, Download, Fields, Filter, Hub, Manifest,
-    PUBLISHED, Partition, PatientRule, Question, Reader, Rule, Split, Uncertain,
+    Access, ArrayRule, Caption, Checksum, Class, DEFAULT, Diagnosis, DicomRule, Download, Fields, Filter, Hub,
+    Manifest, PUBLISHED, Partition, PatientRule, Question, Reader, Rule, Split, Uncertain, Views,
 };
 pub use reader::ImageRef;
 pub use root::for_download;
@@ -54,10 +57,12 @@ pub struct Sample {
     pub images: Vec<ImageRef>,
     /// The raw question (vqa), or what is asked for a report (caption).
     pub question: Option<String>,
+    /// The question as a model is asked it, in the form of a template.
+    pub prompt: Option<String>,
     /// Whether a question is closed, where the dataset tells.
     pub closed: Option<bool>,
     /// Options of a multiple-choice question, in order.
-    pub options: Vec<String>,
+    pub options: Vec<Choice>,
     /// What is right.
     pub target: Target,
     /// Indices of the classes whose truth is unknown for this sample; scores must leave them out.
@@ -66,6 +71,17 @@ pub struct Sample {
     pub patient: Option<String>,
     /// Values of the manifest's group columns; a missing value has no entry.
     pub groups: BTreeMap<String, String>,
+    /// Values of the manifest's further columns for scorers; a missing value has no entry.
+    pub meta: BTreeMap<String, String>,
+}
+
+/// An option of a multiple-choice question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Choice {
+    /// `A` for the manifest's first option, and so on.
+    pub letter: String,
+    /// What it says.
+    pub text: String,
 }
 
 /// What is right for a sample.
@@ -73,7 +89,7 @@ pub struct Sample {
 pub enum Target {
     /// Indices of the classes that apply, ascending: one, or any number where the labels are multi-label.
     Labels(Vec<u32>),
-    /// Accepted answers, or one report.
+    /// Accepted answers, or one report; for a multiple-choice question the letter of the right option, then its text.
     Answers(Vec<String>),
 }
 
@@ -122,7 +138,9 @@ impl Dataset {
             let known = tasks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
             return Err(Error::usage(format!("dataset `{}` has no task `{task}` (it has: {known})", self.manifest.id)));
         }
-        rows::samples(&self.manifest, split, task, &self.tables(split)?)
+        let tables = self.tables(split)?;
+        skipped(&tables).for_each(|skipped| tracing::info!("{skipped}"));
+        rows::samples(&self.manifest, split, task, &tables)
     }
 
     /// Decodes one image to 8-bit RGB, as Pillow's `Image.open(f).convert("RGB")` does.
@@ -148,11 +166,20 @@ impl Dataset {
         self.manifest.class_prompts(variant)
     }
 
-    /// A sample's question in a named template of the manifest.
+    /// The samples of a split for a task, with questions in a template of the manifest; without one in its template
+    /// [`DEFAULT`], or raw where it has none.
     ///
-    /// The template sees `question`, `answer` (the first accepted one), `options` and `closed`.
-    pub fn render_question(&self, sample: &Sample, template: &str) -> Result<String> {
-        rows::render_question(&self.manifest, sample, template)
+    /// # Errors
+    /// As [`Dataset::samples`]; a template that the manifest lacks.
+    pub fn prompted(&self, split: &str, task: Task, template: Option<&str>) -> Result<Vec<Sample>> {
+        let mut samples = self.samples(split, task)?;
+        prompt::fill(&self.manifest, task, &mut samples, template)?;
+        Ok(samples)
+    }
+
+    /// The files of a split of which rows were left out because they name an image that is not there.
+    pub fn skipped(&self, split: &str) -> Result<Vec<Skipped>> {
+        Ok(skipped(&self.tables(split)?).collect())
     }
 
     fn tables(&self, split: &str) -> Result<Vec<reader::Table>> {
@@ -166,4 +193,12 @@ impl Dataset {
     fn probe(&self, split: &str) -> Result<()> {
         self.data_files(split).map(|_| ())
     }
+}
+
+fn skipped(tables: &[reader::Table]) -> impl Iterator<Item = Skipped> {
+    tables.iter().filter(|table| table.skipped > 0).map(|table| Skipped {
+        file: table.file.display().to_string(),
+        rows: table.skipped,
+        of: table.rows.len() + table.skipped,
+    })
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! 3  cli                                    the only code that prints
 //! 2  run/{plan, predict, score, report}     one file per arrow of the flow; the only joins
-//! 1  adapter config dataset model prediction scorer stats report    one noun each; siblings never import each other
+//! 1  adapter config dataset evidence judge model prediction scorer stats report    one noun each; siblings never import each other
 //! 0  ids error
 //! ```
 //!
@@ -15,6 +15,8 @@ pub mod ids;
 pub mod adapter;
 pub mod config;
 pub mod dataset;
+pub mod evidence;
+pub mod judge;
 pub mod model;
 pub mod prediction;
 pub mod report;

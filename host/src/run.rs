@@ -17,8 +17,11 @@ use crate::{
 
 mod adapt;
 pub mod compare;
+mod embedder;
+pub mod granted;
 pub mod parity;
 pub mod plan;
+pub mod policy;
 pub mod predict;
 pub mod record;
 pub mod report;
@@ -26,6 +29,8 @@ pub mod score;
 mod scored;
 pub mod subgroups;
 
+pub use embedder::{EmbedRecord, EmbedSource};
+pub use granted::{Asking, Granted};
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;
 

@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! admission   which files are accepted        engine    compiled code and its cache
+//! capability  what a suite can grant
 //! sandbox     what a scorer can reach         instance  calls, limits, traps told as sentences
 //! contract    the records of scorer.wit       catalog   the scorers on the search path
 //! ```
@@ -27,12 +28,14 @@ use crate::{
 };
 
 mod admission;
+mod capability;
 mod catalog;
 mod contract;
 mod engine;
 mod instance;
 mod sandbox;
 
+pub use capability::{Answers, EMBED, Embed, Grants, JUDGE, Judge, JudgeError, Matrix, Message, Request, Response};
 pub use catalog::Catalog;
 pub use contract::{Metadata, MetricInfo, Sample, SampleScore};
 pub use engine::Engine;
@@ -52,32 +55,44 @@ pub struct Scorer {
     digest: String,
     config: String,
     metadata: Metadata,
+    capabilities: Vec<&'static str>,
     template: Template,
     log: Mutex<String>,
 }
 
 impl Scorer {
-    /// Loads a component and configures it with a JSON object.
+    /// Loads a component that needs no capability and configures it with a JSON object; see [`Scorer::load_with`].
+    pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<Self> {
+        Self::load_with(engine, path, config, &Grants::default())
+    }
+
+    /// Loads a component, grants it capabilities, and configures it with a JSON object.
     ///
     /// Fails with [`Error::Invalid`] if the file is no scorer of this contract, imports what it is not granted, or
     /// breaks down, and with [`Error::Usage`] if the scorer refuses the configuration.
-    pub fn load(engine: &Engine, path: &Path, config: &str) -> Result<Self> {
+    pub fn load_with(engine: &Engine, path: &Path, config: &str, grants: &Grants) -> Result<Self> {
         let invalid = |message| Error::invalid(path, message);
         let wasm = fs::read(path).map_err(Error::io(path))?;
-        let component = admission::admit(engine, &wasm).map_err(invalid)?;
-        let template = Template::new(engine, &component).map_err(invalid)?;
+        let (component, capabilities) = admission::admit(engine, &wasm, grants).map_err(invalid)?;
+        let template = Template::new(engine, &component, grants).map_err(invalid)?;
         let mut instance = template.instantiate().map_err(invalid)?;
         let metadata = instance.describe().map_err(invalid)?;
         let configured = instance.configure(config).map_err(invalid)?;
         configured.map_err(|refusal| Error::usage(format!("scorer `{}`: {refusal}", metadata.id)))?;
         let log = Mutex::new(instance.log().to_string());
         drop(instance);
-        Ok(Self { path: path.into(), digest: ids::digest(&wasm), config: config.into(), metadata, template, log })
+        let (path, digest, config) = (path.into(), ids::digest(&wasm), config.into());
+        Ok(Self { path, digest, config, metadata, capabilities, template, log })
     }
 
     /// What the scorer says about itself.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
+    }
+
+    /// The capabilities that the component imports: [`JUDGE`], [`EMBED`].
+    pub fn capabilities(&self) -> &[&'static str] {
+        &self.capabilities
     }
 
     /// Digest of the component.

@@ -14,6 +14,8 @@ mod compare;
 mod diagnosis_datasets;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
+/// Judges and embeddings: granted, recorded, replayed, limited, refused.
+mod judge;
 /// Diagnoses in which any number of labels applies.
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.
@@ -24,5 +26,9 @@ mod python_door;
 mod resume;
 /// `medvlm new`: projects that build outside the workspace and drop in.
 mod scaffold;
+/// Scorers with names, options and conditions of their own.
+mod scorer_tables;
 /// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
 mod tidy;
+/// Questions from a manifest to the model and to the scorers.
+mod vqa_data;

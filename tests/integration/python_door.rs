@@ -202,6 +202,35 @@ fn what_keeps_a_model_from_opening_is_said_in_one_sentence() {
     refused(stub, "the worker kit is missing, install it with `pip install`");
 }
 
+#[test]
+fn parity_compares_arrays_and_tokens_with_the_reference() {
+    let Some(bench) = bench("") else { return };
+    let row = |id: &str, options: &str| {
+        format!(
+            "[[model]]\nid = \"{id}\"\narchitecture = \"python\"\n[model.options]\nscript = \"stub.py\"\n\
+             python = \"python3\"\n{options}\n"
+        )
+    };
+    bench.write("plugins/python.toml", [row("stub", ""), row("stub-hf", ""), row("off", "shift = 0.001")].concat());
+    let said = bench.medvlm(&["parity", "stub"]).well();
+    assert!(said.out.starts_with("stub against stub-hf: 3 images, 4 texts\n"), "{said:#?}");
+    assert!(said.out.contains("image_features  [3, 2]") && said.out.ends_with("PASS\n"), "{said:#?}");
+
+    let said = bench.medvlm(&["parity", "stub", "--reference", "off", "--prompt", "is it?", "--json"]);
+    assert_eq!(said.code, Some(1), "{said:#?}");
+    let found: Value = serde_json::from_str(&said.out).unwrap();
+    let found = &found["parity"];
+    assert_eq!(
+        (&found["pass"], &found["arrays"][0]["pass"], &found["arrays"][1]["pass"]),
+        (&false.into(), &false.into(), &true.into())
+    );
+    assert!((found["arrays"][0]["difference"].as_f64().unwrap() - 0.001).abs() < 1e-5, "{found:#}");
+    assert_eq!((&found["tokens"][0]["pass"], &found["tokens"][1]["first_difference"]), (&true.into(), &1.into()));
+    let loose = ["parity", "stub", "--reference", "off", "--tolerance", "0.01"];
+    bench.medvlm(&loose).well();
+    bench.medvlm(&["parity", "off"]).refused(2, "unknown model `off-hf`; did you mean `stub-hf`?");
+}
+
 /// The interpreter with torch and transformers; without one, the reference implementations are not run.
 fn python() -> Option<PathBuf> {
     let python = std::env::var_os("MEDVLM_PYTHON").map(PathBuf::from);

@@ -11,7 +11,7 @@ use crate::{
     error::{COMPLETE, INCOMPLETE, Result},
     model,
     run::{cache_dir, plan},
-    scorer::{self, Engine, Scorer},
+    scorer::{self, Engine, Grants, Scorer},
 };
 
 /// Arguments of `medvlm doctor`.
@@ -74,7 +74,7 @@ fn scorers(search: &SearchPath) -> Result<Vec<(&'static str, Finding)>> {
         Err(e) => return Ok(vec![("scorer", Err(e.to_string()))]),
     };
     let finding = |path: &Path| {
-        let scorer = Scorer::load(&engine, path, "{}").map_err(|e| e.to_string())?;
+        let scorer = Scorer::load_with(&engine, path, "{}", &Grants::idle(true, true)).map_err(|e| e.to_string())?;
         Ok(format!("{} {}", scorer.metadata().id, scorer.metadata().version))
     };
     let found: Vec<_> = catalog.iter().map(|(_, path)| ("scorer", finding(path))).collect();

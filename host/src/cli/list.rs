@@ -7,7 +7,7 @@ use crate::{
     config::SearchPath,
     error::{COMPLETE, Result},
     run::{Catalogs, cache_dir},
-    scorer::{Engine, Scorer},
+    scorer::{Engine, Grants, Scorer},
 };
 
 /// Arguments of `medvlm list`.
@@ -78,7 +78,7 @@ fn datasets(catalogs: &Catalogs) -> Vec<Vec<String>> {
 fn scorers(catalogs: &Catalogs) -> Result<Vec<Vec<String>>> {
     let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
     let row = |(id, path): (&str, &std::path::Path)| {
-        let scorer = Scorer::load(&engine, path, "{}")?;
+        let scorer = Scorer::load_with(&engine, path, "{}", &Grants::idle(true, true))?;
         let about = scorer.metadata();
         let metrics: Vec<&str> = about.metrics.iter().map(|m| m.name.as_str()).collect();
         Ok(vec![id.into(), about.version.clone(), about.tasks.join(" "), metrics.join(" "), path.display().to_string()])

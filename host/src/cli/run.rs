@@ -1,15 +1,18 @@
 //! `medvlm run`, `score` and `report`.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{ModelArgs, catch_interrupts, key_value, progress::Progress};
+use super::{ModelArgs, TIMEOUT, catch_interrupts, key_value, progress::Progress, worker_place};
 use crate::{
     config::{SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
-    model::Place,
-    run::{self, Catalogs, Observer, Plan, RunRecord, Settings, plan, predict, record, report, score},
+    judge::Limits,
+    run::{
+        self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, granted, plan, policy, predict, record,
+        report, score,
+    },
     scorer::Engine,
 };
 
@@ -41,12 +44,28 @@ pub struct RunArgs {
     /// Predict cells anew that were made from other inputs (another model, dataset or device); the old ones go to DIR/stale
     #[arg(long)]
     redo: bool,
+    #[command(flatten)]
+    asking: AskingArgs,
     /// Only predict; score later with `medvlm score`
     #[arg(long)]
     predict_only: bool,
     /// Print results.json on standard output instead of the table
     #[arg(long)]
     json: bool,
+}
+
+/// How much judges and encoders may be asked.
+#[derive(Args, Clone, Copy)]
+struct AskingArgs {
+    /// Ask no judge and no encoder: what is not recorded in the run directory is missing
+    #[arg(long)]
+    offline: bool,
+    /// Send judges at most this many requests
+    #[arg(long, value_name = "N")]
+    max_requests: Option<u64>,
+    /// Spend at most this much on judges, in the unit of the prices in the suite
+    #[arg(long, value_name = "MONEY")]
+    max_cost: Option<f64>,
 }
 
 /// Arguments of `medvlm score`.
@@ -57,6 +76,8 @@ pub struct ScoreArgs {
     /// Directory of a dataset's local copy
     #[arg(long = "root", value_name = "DATASET=DIR", value_parser = key_value)]
     roots: Vec<(String, PathBuf)>,
+    #[command(flatten)]
+    asking: AskingArgs,
     /// Print results.json on standard output instead of the table
     #[arg(long)]
     json: bool,
@@ -91,21 +112,24 @@ impl RunArgs {
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
         let plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir)?;
+        let progress = Arc::new(Progress::new(plan.cells.len()));
+        let granted = self.asking.granted(&plan, &progress)?;
+        if !self.asking.offline && !self.predict_only {
+            granted::check_keys(&plan.suite.judges)?;
+        }
         record::write(&plan, self.redo)?;
 
-        let progress = Progress::new(plan.cells.len());
         let mut failed = 0;
         for cell in &plan.cells {
-            failed += predict::predict(cell, &plan.dir, plan.suite.limit, &plan.settings, &progress)?.failed;
+            failed += predict::predict(cell, &plan.dir, plan.suite.limit, &plan.settings, &*progress)?.failed;
         }
         if self.predict_only {
             eprintln!("predictions are in {}", plan.dir.display());
             return Ok(exit_code(failed));
         }
-        score_cells(&plan, &progress)?;
-        drop(progress);
+        let unanswered = score_cells(&plan, &progress, &granted)?;
         show(&plan, self.json)?;
-        Ok(exit_code(failed))
+        Ok(exit_code(failed).max(answers_code(unanswered)))
     }
 }
 
@@ -114,8 +138,11 @@ impl ScoreArgs {
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         catch_interrupts()?;
         let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
-        score_cells(&plan, &Progress::new(plan.cells.len()))?;
-        show(&plan, self.json)
+        let progress = Arc::new(Progress::new(plan.cells.len()));
+        let granted = self.asking.granted(&plan, &progress)?;
+        let unanswered = score_cells(&plan, &progress, &granted)?;
+        show(&plan, self.json)?;
+        Ok(answers_code(unanswered))
     }
 }
 
@@ -127,24 +154,42 @@ impl ReportArgs {
     }
 }
 
-fn score_cells(plan: &Plan, progress: &Progress) -> Result<()> {
+impl AskingArgs {
+    /// What the plan grants, after the data-use policy had its say.
+    fn granted(self, plan: &Plan, progress: &Arc<Progress>) -> Result<Granted> {
+        if let Some(money) = self.max_cost.filter(|money| !money.is_finite() || *money < 0.0) {
+            return Err(Error::usage(format!("--max-cost {money} is no amount of money")));
+        }
+        if !self.offline {
+            policy::check(plan)?;
+        }
+        let limits = Limits { requests: self.max_requests, money: self.max_cost };
+        Granted::new(plan, Asking { offline: self.offline, limits }, progress.clone())
+    }
+}
+
+/// Scores every cell; returns the number of requests that have no answer.
+fn score_cells(plan: &Plan, progress: &Progress, granted: &Granted) -> Result<usize> {
     let engine = Engine::new(run::cache_dir().map(|dir| dir.join("scorers")))?;
+    let mut unanswered = 0;
     for cell in &plan.cells {
         run::check_interrupt()?;
-        let metrics = score::score(cell, &plan.dir, plan.suite.limit, &plan.suite.bootstrap, &engine)?;
+        let metrics = score::score(cell, &plan.dir, plan.suite.limit, &plan.suite.bootstrap, &engine, granted)?;
+        unanswered += metrics.unanswered();
         if metrics.samples < metrics.expected {
             progress
                 .note(&format!("{}: only {} of {} samples are predicted", cell.id, metrics.samples, metrics.expected));
         }
     }
-    Ok(())
+    Ok(unanswered)
 }
 
 fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
     let settings = Settings {
-        place: Place::InProcess,
+        // Opened for embeddings that are not on record, if at all.
+        place: worker_place(TIMEOUT)?,
         device: record.device.clone(),
         dtype: record.dtype.clone(),
         batch_size: 1,
@@ -174,6 +219,16 @@ fn show(plan: &Plan, json: bool) -> Result<u8> {
         println!("report: {}", page.display());
     }
     Ok(COMPLETE)
+}
+
+fn answers_code(unanswered: usize) -> u8 {
+    if unanswered == 0 {
+        return COMPLETE;
+    }
+    eprintln!(
+        "{unanswered} requests of scorers have no answer; their scores are missing, and `medvlm score` asks again"
+    );
+    INCOMPLETE
 }
 
 fn exit_code(failed: usize) -> u8 {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{Dataset, ImageRef, files};
+use super::{Dataset, ImageRef, Sample, files};
 use crate::{error::Result, ids::Task};
 
 /// Images that are decoded between two reports of progress.
@@ -16,6 +16,8 @@ const CHUNK: usize = 64;
 pub struct CheckReport {
     /// Missing or malformed files, and files that differ from their published checksum, one sentence each.
     pub files: Vec<String>,
+    /// Files of which rows were left out because they name an image that is not there.
+    pub skipped: Vec<Skipped>,
     /// Samples found and expected.
     pub counts: Vec<Count>,
     /// Number of images that the samples use.
@@ -41,6 +43,23 @@ pub struct Count {
     pub expected: Option<u64>,
     /// What is there; nothing where the split cannot be read.
     pub found: Option<u64>,
+    /// Closed questions that the manifest expects, where it says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_closed: Option<u64>,
+    /// Closed questions that are there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found_closed: Option<u64>,
+}
+
+/// Rows of a file that were left out because they name an image that is not there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Skipped {
+    /// The file.
+    pub file: String,
+    /// Rows that were left out.
+    pub rows: usize,
+    /// Rows of the file.
+    pub of: usize,
 }
 
 /// Images with the same decoded pixels.
@@ -60,11 +79,13 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
     let mut report = CheckReport { files: checksums(dataset)?, ..CheckReport::default() };
     let mut splits_of_image: BTreeMap<ImageRef, BTreeSet<String>> = BTreeMap::new();
     let mut splits_of_patient: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut skipped = BTreeSet::new();
     for (split, task) in cells(dataset) {
-        let expected = dataset.manifest().split(&split)?.counts.get(&task).copied();
+        if dataset.manifest().fields.skip_missing {
+            skipped.extend(dataset.skipped(&split).unwrap_or_default());
+        }
         let samples = dataset.samples(&split, task);
-        let found = samples.as_ref().ok().and_then(|samples| u64::try_from(samples.len()).ok());
-        report.counts.push(Count { split: split.clone(), task, expected, found });
+        report.counts.push(count(dataset, &split, task, samples.as_deref().ok())?);
         match samples {
             Ok(samples) => samples.into_iter().for_each(|sample| {
                 for image in sample.images {
@@ -78,6 +99,7 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
             Err(e) => report.files.push(e.to_string()),
         }
     }
+    report.skipped = skipped.into_iter().collect();
     compare_images(dataset, &splits_of_image, &mut report, progress);
     let shared = splits_of_patient.into_iter().filter(|(_, splits)| splits.len() > 1);
     report.patients_across = shared.map(|(patient, splits)| (patient, splits.into_iter().collect())).collect();
@@ -87,17 +109,26 @@ pub fn check(dataset: &Dataset, progress: &mut dyn FnMut(u64, u64)) -> Result<Ch
 impl CheckReport {
     /// What keeps the copy from being the published dataset, one sentence each: files, counts, unreadable images.
     pub fn problems(&self) -> Vec<String> {
-        let differing =
-            self.counts.iter().filter(|count| count.expected.is_some_and(|n| count.found.is_some_and(|m| n != m)));
-        let counts = differing.map(|Count { split, task, expected, found }| {
-            let (expected, found) = (expected.unwrap_or_default(), found.unwrap_or_default());
-            format!("split `{split}` has {found} {task} samples, expected {expected}")
+        let sentence = |split: &str, what: &str, expected: Option<u64>, found: Option<u64>| {
+            let (expected, found) = expected.zip(found).filter(|(expected, found)| expected != found)?;
+            Some(format!("split `{split}` has {found} {what}, expected {expected}"))
+        };
+        let counts = self.counts.iter().flat_map(|count| {
+            let samples = sentence(&count.split, &format!("{} samples", count.task), count.expected, count.found);
+            samples.into_iter().chain(sentence(
+                &count.split,
+                "closed questions",
+                count.expected_closed,
+                count.found_closed,
+            ))
         });
         self.files.iter().cloned().chain(counts).chain(self.unreadable.iter().cloned()).collect()
     }
 
-    /// What may leak from one split to another, or counts twice, one sentence each: duplicates and patients.
+    /// What is left out, may leak from one split to another, or counts twice, one sentence each: rows without their
+    /// image, duplicates and patients.
     pub fn warnings(&self) -> Vec<String> {
+        let skipped = self.skipped.iter().map(ToString::to_string);
         let across = self.duplicates_across.iter().map(|Duplicate { splits, images }| {
             format!("the same image is in {}: {}", splits.join(", "), images.join(", "))
         });
@@ -108,7 +139,14 @@ impl CheckReport {
             .patients_across
             .iter()
             .map(|(patient, splits)| format!("patient `{patient}` is in {}", splits.join(", ")));
-        across.chain(within).chain(patients).collect()
+        skipped.chain(across).chain(within).chain(patients).collect()
+    }
+}
+
+impl std::fmt::Display for Skipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { file, rows, of } = self;
+        write!(f, "{file}: {rows} of {of} rows name an image that is not there, and give no sample")
     }
 }
 
@@ -116,6 +154,20 @@ fn cells(dataset: &Dataset) -> Vec<(String, Task)> {
     let tasks = dataset.manifest().tasks();
     let there = dataset.manifest().splits.iter().filter(|(name, split)| !split.optional || dataset.probe(name).is_ok());
     there.flat_map(|(split, _)| tasks.iter().map(move |task| (split.clone(), *task))).collect()
+}
+
+fn count(dataset: &Dataset, split: &str, task: Task, samples: Option<&[Sample]>) -> Result<Count> {
+    let rules = dataset.manifest().split(split)?;
+    let closed = |samples: &[Sample]| samples.iter().filter(|sample| sample.closed == Some(true)).count() as u64;
+    let expected_closed = rules.closed.filter(|_| task == Task::Vqa);
+    Ok(Count {
+        split: split.into(),
+        task,
+        expected: rules.counts.get(&task).copied(),
+        found: samples.map(|samples| samples.len() as u64),
+        expected_closed,
+        found_closed: expected_closed.and(samples).map(closed),
+    })
 }
 
 fn checksums(dataset: &Dataset) -> Result<Vec<String>> {

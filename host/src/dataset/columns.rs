@@ -1,8 +1,9 @@
 //! Columns made from others: minijinja templates over the columns of a row, each row by itself.
 //!
 //! A template sees the file's columns by name, as `row['No Finding']` where the name is no identifier, and as
-//! `cells[-2]` by position, and the name of the file without extension as `table`. Further filters: `pad(n)` fills a number with zeros from the left, `stem` cuts folders and
-//! extension off a path, and `band(20, 40)` names the range that a number lies in: `<20`, `20-39`, `40+`.
+//! `cells[-2]` by position, and the name of the file without extension as `table`. Further filters: `pad(n)` fills a
+//! number with zeros from the left, `stem` cuts folders and extension off a path, `band(20, 40)` names the range that a
+//! number lies in: `<20`, `20-39`, `40+`, and `bracketed(0)` gives what the first line with square brackets has in them.
 
 use std::collections::BTreeMap;
 
@@ -52,6 +53,7 @@ fn environment<'a>() -> Environment<'a> {
     let mut environment = Environment::new();
     environment.add_filter("pad", |text: String, width: usize| format!("{:0>width$}", text.trim()));
     environment.add_filter("stem", |path: String| stem(&path).to_string());
+    environment.add_filter("bracketed", |text: String, number: usize| bracketed(&text, number).to_string());
     environment.add_filter("band", |text: Value, edges: Rest<f64>| band(&text.to_string(), &edges));
     environment
 }
@@ -59,6 +61,16 @@ fn environment<'a>() -> Environment<'a> {
 fn stem(path: &str) -> &str {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     file.rsplit_once('.').map_or(file, |(stem, _)| stem)
+}
+
+/// What the line of that number, of those with a pair of square brackets, has between its outermost ones.
+fn bracketed(text: &str, number: usize) -> &str {
+    let between = |line: &'_ str| -> Option<(usize, usize)> {
+        let (begin, end) = (line.find('[')? + 1, line.rfind(']')?);
+        (begin <= end).then_some((begin, end))
+    };
+    let mut found = text.lines().filter_map(|line| between(line).map(|(begin, end)| line[begin..end].trim()));
+    found.nth(number).unwrap_or_default()
 }
 
 /// The range of a number between ascending edges; nothing for what is no number.
@@ -84,8 +96,8 @@ mod tests {
 
     fn table(cells: serde_json::Value) -> Table {
         let serde_json::Value::Object(cells) = cells else { panic!("an object") };
-        let columns = cells.keys().cloned().collect();
-        Table { file: "a.csv".into(), columns, rows: vec![Row { cells, ..Row::default() }] }
+        let columns: Vec<String> = cells.keys().cloned().collect();
+        Table::new(std::path::Path::new("a.csv"), columns, vec![Row { cells, ..Row::default() }])
     }
 
     fn one(source: &str, cells: serde_json::Value, lenient: bool) -> Result<String> {
@@ -105,6 +117,14 @@ mod tests {
         let error = one("{{ absent|pad(3) }}", cells(), false).expect_err("no such column").to_string();
         assert!(error.starts_with("a.csv: row 1: column `new` of the manifest: undefined"), "{error}");
         assert_eq!(one("{{ absent|band(1, 2) }}{{ absent }}", cells(), true).expect("made"), "");
+    }
+
+    #[test]
+    fn bracketed_lines_are_found_by_number() {
+        let reply = "Sure!\n[What is the cup-to-disc ratio?]\n1. [0.7 [large]]\n\nQ: [ Is it enlarged? ]\n] [\n[]";
+        let of = |number: usize| one(&format!("{{{{ reply|bracketed({number}) }}}}"), json!({ "reply": reply }), false);
+        let found = [0, 1, 2, 3, 4].map(|number| of(number).expect("made"));
+        assert_eq!(found, ["What is the cup-to-disc ratio?", "0.7 [large]", "Is it enlarged?", "", ""]);
     }
 
     #[test]

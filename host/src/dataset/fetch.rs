@@ -1,14 +1,16 @@
 //! Downloads of the datasets that anyone may have, from where the publisher keeps them.
 //!
-//! A download that was cut off goes on where it ended, and a file takes its name only when its checksum fits.
+//! A download that was cut off goes on where it ended, and a file takes its name only when its checksum fits. Archives
+//! that the manifest names are unpacked where they lie.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::{Access, Checksum, Download, Manifest, files};
 use crate::error::{Error, Result};
 
 mod http;
 mod hub;
+mod unpack;
 
 pub use hub::HubAccess;
 
@@ -21,7 +23,7 @@ pub type Progress<'a> = dyn FnMut(&str, u64, Option<u64>) + 'a;
 ///
 /// # Errors
 /// A dataset that is not open, or whose download no manifest knows: how to obtain it. A server that refuses, a
-/// connection that stays broken, a file that differs from its published checksum.
+/// connection that stays broken, a file that differs from its published checksum, an archive that leads out of `root`.
 pub fn fetch(
     manifest: &Manifest,
     root: &Path,
@@ -37,6 +39,21 @@ pub fn fetch(
         )));
     }
     std::fs::create_dir_all(root).map_err(Error::io(root))?;
+    let files = download(manifest, root, size, hub, progress)?;
+    for (archive, directory) in &manifest.unpack {
+        let target = inside(root, &directory.to_string_lossy())?;
+        unpack::unpack(&inside(root, archive)?, &target, &mut |done, total| progress(archive, done, Some(total)))?;
+    }
+    Ok(files)
+}
+
+fn download(
+    manifest: &Manifest,
+    root: &Path,
+    size: Option<u32>,
+    hub: &HubAccess,
+    progress: &mut Progress<'_>,
+) -> Result<Vec<PathBuf>> {
     let chosen = chosen(manifest, size)?;
     if !chosen.is_empty() {
         let wanted = |download: &Download| Wanted {
@@ -121,7 +138,7 @@ fn copy(source: &Path, target: &Path) -> Result<PathBuf> {
 
 /// A server's or a manifest's file name must not lead out of the root.
 fn inside(root: &Path, file: &str) -> Result<PathBuf> {
-    let plain = Path::new(file).components().all(|part| matches!(part, std::path::Component::Normal(_)));
+    let plain = Path::new(file).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     if plain { Ok(root.join(file)) } else { Err(Error::failed(format!("`{file}` leads out of {}", root.display()))) }
 }
 

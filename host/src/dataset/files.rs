@@ -21,17 +21,23 @@ pub fn of_split(manifest: &Manifest, root: &Path, name: &str) -> Result<Vec<Path
     let split = manifest.split(name)?;
     if manifest.reader == Reader::ImageFolder {
         let key = split.key.as_deref().unwrap_or(name);
-        return find(root, key, true)?.map(|dir| vec![dir]).ok_or_else(|| missing(manifest, root, key));
+        let dir = glob(root, key)?.into_iter().find(|path| path.is_dir());
+        return dir.map(|dir| vec![dir]).ok_or_else(|| missing(manifest, root, key));
     }
-    if split.files.is_empty() && !manifest.any_of.is_empty() {
-        for name in &manifest.any_of {
-            if let Some(file) = find(root, name, false)? {
-                return Ok(vec![file]);
+    let (patterns, any_of) = match split.has_files() {
+        true => (&split.files, &split.any_of),
+        false => (&manifest.files, &manifest.any_of),
+    };
+    if !any_of.is_empty() {
+        for pattern in any_of {
+            let mut matches = glob(root, pattern)?;
+            matches.retain(|path| path.is_file());
+            if !matches.is_empty() {
+                return Ok(matches);
             }
         }
-        return Err(missing(manifest, root, &manifest.any_of.join("` or `")));
+        return Err(missing(manifest, root, &any_of.join("` or `")));
     }
-    let patterns = if split.files.is_empty() { &manifest.files } else { &split.files };
     let found = patterns.iter().map(|pattern| {
         let matches = glob(root, pattern)?;
         if matches.is_empty() { Err(missing(manifest, root, pattern)) } else { Ok(matches) }
@@ -101,10 +107,6 @@ fn stream(path: &Path, mut sink: impl FnMut(&[u8])) -> Result<()> {
             n => sink(&chunk[..n]),
         }
     }
-}
-
-fn find(root: &Path, name: &str, directory: bool) -> Result<Option<PathBuf>> {
-    Ok(glob(root, name)?.into_iter().find(|path| path.is_dir() == directory))
 }
 
 /// Sorted paths that match a pattern whose last component may hold one `*`.

@@ -1,10 +1,13 @@
-//! Every diagnosis manifest reads a small copy that is laid out as its publisher lays it out.
+//! Every manifest reads a small copy that is laid out as its publisher lays it out.
 
 use std::path::PathBuf;
 
 use super::*;
 
 mod archives;
+mod choices;
+mod questions;
+mod reports;
 mod spreadsheets;
 mod tables;
 
@@ -45,10 +48,11 @@ impl Copy {
     }
 
     fn samples(&self, split: &str) -> Vec<Sample> {
-        let samples = self.open().samples(split, Task::Diagnosis).unwrap_or_else(|e| panic!("{split}: {e}"));
         let dataset = self.open();
-        for sample in &samples {
-            let pixels = dataset.pixels(&sample.images[0]).expect("decoded");
+        let task = dataset.manifest().tasks()[0];
+        let samples = dataset.prompted(split, task, None).unwrap_or_else(|e| panic!("{split}: {e}"));
+        for image in samples.iter().flat_map(|sample| &sample.images) {
+            let pixels = dataset.pixels(image).expect("decoded");
             assert_eq!(pixels.rgb.len(), (pixels.width * pixels.height * 3) as usize);
         }
         samples
@@ -75,6 +79,16 @@ fn ids(samples: &[Sample]) -> Vec<&str> {
 
 fn patients(samples: &[Sample]) -> Vec<&str> {
     samples.iter().map(|sample| sample.patient.as_deref().unwrap_or("-")).collect()
+}
+
+/// Prompt and accepted answers.
+fn asked(sample: &Sample) -> (&str, Vec<&str>) {
+    let Target::Answers(answers) = &sample.target else { panic!("no answer") };
+    (sample.prompt.as_deref().expect("a prompt"), answers.iter().map(String::as_str).collect())
+}
+
+fn closed(samples: &[Sample]) -> Vec<Option<bool>> {
+    samples.iter().map(|sample| sample.closed).collect()
 }
 
 fn groups(sample: &Sample) -> Vec<(&str, &str)> {

@@ -19,11 +19,14 @@ mod vocabulary;
 
 pub use vocabulary::{
     ArrayRule, Caption, Class, Diagnosis, DicomRule, Download, Fields, Filter, Hub, Partition, PatientRule, Question,
-    Rule, Split, Uncertain,
+    Rule, Split, Uncertain, Views,
 };
 
 /// Variant of the class prompts that is used when nobody names one.
 pub const PUBLISHED: &str = "published";
+
+/// Template of the questions that is used when nobody names one; a manifest without it has the raw question asked.
+pub const DEFAULT: &str = "default";
 
 /// A dataset as its TOML file describes it.
 #[derive(Debug, Clone, Deserialize)]
@@ -55,7 +58,7 @@ pub struct Manifest {
     /// Files of every split that names none itself, relative to the root; `*` stands for any run of characters.
     #[serde(default)]
     pub files: Vec<String>,
-    /// As `files`, where the first that exists is the only one read.
+    /// As `files`, where only what the first that matches anything matches is read.
     #[serde(default)]
     pub any_of: Vec<String>,
     /// Published checksums by file, relative to the root.
@@ -70,6 +73,9 @@ pub struct Manifest {
     /// Conditions on rows, all of which must hold.
     #[serde(default, rename = "where")]
     pub filters: Vec<Filter>,
+    /// A row with a missing value in any column of its file gives no sample, as after pandas' `read_csv` and `dropna`.
+    #[serde(default)]
+    pub complete: bool,
     /// How to find the patient: the first rule that fits a row decides.
     #[serde(default, rename = "patient")]
     pub patient_rules: Vec<PatientRule>,
@@ -95,7 +101,11 @@ pub struct Manifest {
     pub downloads: Vec<Download>,
     /// The repository of the Hugging Face hub that holds the files.
     pub hub: Option<Hub>,
-    /// Named forms of the question, as minijinja templates over `question`, `answer`, `options` and `closed`.
+    /// Downloaded zip archives that are unpacked, with the directories that receive their members, relative to the root.
+    #[serde(default)]
+    pub unpack: BTreeMap<String, PathBuf>,
+    /// Named forms of the question, as minijinja templates over `question`, `answer`, `options` and `closed`; the one
+    /// named [`DEFAULT`] must not see the answer.
     #[serde(default)]
     pub templates: BTreeMap<String, String>,
     /// Splits by name.

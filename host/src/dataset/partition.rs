@@ -15,13 +15,16 @@ use crate::error::{Error, Result};
 
 mod mt19937;
 
-use mt19937::RandomState;
+use mt19937::{PythonRandom, RandomState};
 
 /// The column with the part that a row belongs to.
 pub const PART: &str = "part";
 
 /// A file of this name in the root takes the place of the rule: columns `split`, and `id` or `path`.
 const USER_FILE: &str = "splits.csv";
+
+/// The units of each group, in the order of the rows.
+type Groups = BTreeMap<String, Vec<String>>;
 
 /// The user's own split of a copy, where there is one.
 pub fn user_file(manifest: &Manifest, root: &Path) -> Option<PathBuf> {
@@ -52,17 +55,18 @@ fn of_rule(manifest: &Manifest, partition: &Partition, tables: &[Table]) -> Resu
     }
     let rows: Vec<&Row> = tables.iter().flat_map(|table| &table.rows).collect();
     let kept = |row: &Row| manifest.filters.iter().all(|filter| filter.accepts(row));
-    let mut groups: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut groups: Groups = BTreeMap::new();
     let mut placed = BTreeSet::new();
     for row in rows.iter().filter(|row| kept(row)) {
         let Some(unit) = cell(row, &partition.unit) else { continue };
         let group = partition.group.as_ref().map_or(Some(String::new()), |column| cell(row, column));
         if let Some(group) = group.filter(|_| placed.insert(unit.clone())) {
-            groups.entry(group).or_default().insert(unit);
+            groups.entry(group).or_default().push(unit);
         }
     }
     let part_of = match partition.rule {
-        Rule::FairMedFm => fair_med_fm(partition, &groups),
+        Rule::FairMedFm => fair_med_fm(partition, groups),
+        Rule::Python => python(partition, &groups),
         Rule::Seeded => seeded(partition, &groups),
     };
     let part = |row: &&Row| {
@@ -74,21 +78,39 @@ fn of_rule(manifest: &Manifest, partition: &Partition, tables: &[Table]) -> Resu
 
 /// FairMedFM's rule: of each group the same number of units is held out, namely the test share of the smallest group,
 /// by scikit-learn's `train_test_split(numpy.unique(units), test_size=n, random_state=seed)`.
-fn fair_med_fm(partition: &Partition, groups: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, String> {
-    let smallest = groups.values().map(BTreeSet::len).min().unwrap_or_default();
-    let held_out = (partition.parts.get("test").copied().unwrap_or_default() * smallest as f64).floor() as usize;
+fn fair_med_fm(partition: &Partition, mut groups: Groups) -> BTreeMap<String, String> {
+    let smallest = groups.values().map(Vec::len).min().unwrap_or_default();
+    let held_out = (test_share(partition) * smallest as f64).floor() as usize;
     let mut parts = BTreeMap::new();
-    for units in groups.values() {
+    for units in groups.values_mut() {
+        units.sort();
         let order = RandomState::new(partition.seed).permutation(units.len());
-        let mut names = vec!["train"; units.len()];
-        order.iter().take(held_out).for_each(|position| names[*position] = "test");
-        parts.extend(units.iter().cloned().zip(names.into_iter().map(String::from)));
+        parts.extend(hold_out(units, &order[..held_out]));
     }
     parts
 }
 
+/// The first units after Python's shuffle are the test part.
+fn python(partition: &Partition, groups: &Groups) -> BTreeMap<String, String> {
+    let units = groups.values().next().map(Vec::as_slice).unwrap_or_default();
+    let held_out = (test_share(partition) * units.len() as f64).round() as usize;
+    let order = PythonRandom::new(partition.seed).permutation(units.len());
+    hold_out(units, &order[..held_out]).collect()
+}
+
+fn test_share(partition: &Partition) -> f64 {
+    partition.parts.get("test").copied().unwrap_or_default()
+}
+
+/// Each unit with its part: those at the positions are the test part.
+fn hold_out(units: &[String], positions: &[usize]) -> impl Iterator<Item = (String, String)> {
+    let mut names = vec!["train"; units.len()];
+    positions.iter().for_each(|position| names[*position] = "test");
+    units.iter().cloned().zip(names.into_iter().map(String::from))
+}
+
 /// Units in the order of a digest of seed and name; each part takes its share. A further unit moves no other one far.
-fn seeded(partition: &Partition, groups: &BTreeMap<String, BTreeSet<String>>) -> BTreeMap<String, String> {
+fn seeded(partition: &Partition, groups: &Groups) -> BTreeMap<String, String> {
     let mut parts = BTreeMap::new();
     for units in groups.values() {
         let digest = |unit: &&String| *blake3::hash(format!("{}\0{unit}", partition.seed).as_bytes()).as_bytes();

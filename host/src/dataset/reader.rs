@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Map, Value};
 
-use super::{ArrayRule, DicomRule, Manifest, Pixels, Reader, Split, columns, image, partition};
+use super::{ArrayRule, DicomRule, Manifest, Pixels, Reader, Split, Views, columns, image, partition};
 use crate::error::{Error, Result, suggest};
 
 mod folder;
@@ -20,6 +20,12 @@ mod text;
 
 pub use text::csv;
 
+/// What pandas reads as a missing value.
+const MISSING: [&str; 19] = [
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+];
+
 /// The rows of one file.
 #[derive(Debug)]
 pub struct Table {
@@ -29,6 +35,8 @@ pub struct Table {
     pub columns: BTreeSet<String>,
     /// Rows in the order of the file.
     pub rows: Vec<Row>,
+    /// Number of further rows, which name an image file that is not there, where the manifest leaves such rows out.
+    pub skipped: usize,
 }
 
 /// One row.
@@ -76,13 +84,16 @@ pub fn read(manifest: &Manifest, root: &Path, name: &str, files: &[PathBuf]) -> 
             Reader::Npz => npz::rows(file, key),
             Reader::ImageFolder => folder::rows(file, root),
         }?;
+        if manifest.complete {
+            table.rows.retain(|row| !row.cells.values().any(is_missing));
+        }
         let columns = manifest.columns.iter().chain(&split.columns).map(|(name, text)| (name.clone(), text.clone()));
         columns::add(&columns.collect(), &mut table, split.optional)?;
         attach_image_files(&mut table, manifest, split, root)?;
         Ok(table)
     };
     let mut tables = files.iter().map(read).collect::<Result<Vec<_>>>()?;
-    if split.files.is_empty() {
+    if !split.has_files() {
         partition::add(manifest, root, &mut tables)?;
     }
     Ok(tables)
@@ -125,8 +136,12 @@ pub fn texts_of(value: &Value) -> Vec<String> {
     }
 }
 
+fn is_missing(value: &Value) -> bool {
+    value.as_str().map_or(value.is_null(), |text| MISSING.contains(&text))
+}
+
 /// Rows whose format holds no images get them from the paths in the image column. Where the split has folders of its
-/// own, rows without an image there are dropped.
+/// own, rows without an image there are dropped; where the manifest skips missing images, rows that lack one are.
 fn attach_image_files(table: &mut Table, manifest: &Manifest, split: &Split, root: &Path) -> Result<()> {
     let Some(column) = &manifest.fields.image else { return Ok(()) };
     let own = !split.image_folders.is_empty();
@@ -135,16 +150,24 @@ fn attach_image_files(table: &mut Table, manifest: &Manifest, split: &Split, roo
     if table.rows.iter().any(|row| row.images.is_empty()) {
         require(table, [column])?;
     }
+    let first_only = split.images.unwrap_or(manifest.fields.images) == Views::First;
     for row in table.rows.iter_mut().filter(|row| row.images.is_empty()) {
-        let paths = row.cells.get(column).map(texts_of).unwrap_or_default();
+        let mut paths = row.cells.get(column).map(texts_of).unwrap_or_default();
+        paths.truncate(if first_only { 1 } else { usize::MAX });
         let place = |path: &String| {
             let file = in_folder(root, &folders, path);
             if manifest.array.is_some() { Place::Array(file) } else { Place::File(file) }
         };
         row.images = paths.iter().map(place).map(ImageRef).collect();
     }
+    let files = |row: &Row| row.images.iter().filter_map(ImageRef::file).map(Path::is_file).collect::<Vec<_>>();
     if own {
-        table.rows.retain(|row| row.images.iter().filter_map(ImageRef::file).any(Path::is_file));
+        table.rows.retain(|row| files(row).contains(&true));
+    }
+    if manifest.fields.skip_missing {
+        let before = table.rows.len();
+        table.rows.retain(|row| !files(row).contains(&false));
+        table.skipped = before - table.rows.len();
     }
     Ok(())
 }
@@ -158,6 +181,13 @@ fn in_folder(root: &Path, folders: &[PathBuf], path: &str) -> PathBuf {
             let found = folders.iter().map(|folder| folder.join(path)).find(|path| path.is_file());
             found.unwrap_or_else(|| first.join(path))
         }
+    }
+}
+
+impl Table {
+    /// A table of all rows of a file.
+    pub fn new(file: &Path, columns: impl IntoIterator<Item = String>, rows: Vec<Row>) -> Self {
+        Self { file: file.into(), columns: columns.into_iter().collect(), rows, skipped: 0 }
     }
 }
 

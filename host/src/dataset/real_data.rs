@@ -92,10 +92,38 @@ fn vqa_rad_has_all_its_questions_and_images() {
     assert_eq!(samples.len(), 2248);
     assert_eq!(samples.iter().filter(|sample| sample.closed == Some(true)).count(), 1299);
     assert!(samples.iter().any(|sample| sample.target == Target::Answers(vec!["12".into()])));
+    let test = &samples[1797..];
+    assert_eq!((test.len(), test.iter().filter(|sample| sample.closed == Some(true)).count()), (451, 272));
+    // The paper counts as closed what is answered with yes or no.
+    let answered = |sample: &&Sample| {
+        let Target::Answers(answers) = &sample.target else { return false };
+        ["yes", "no"].iter().any(|word| answers[0].eq_ignore_ascii_case(word))
+    };
+    assert_eq!(test.iter().filter(answered).count(), 251);
+    assert!(samples.iter().any(|sample| sample.id == "0"), "the id that is a text");
 
     let report = check(&dataset, &mut |_, _| {}).expect("checked");
     assert_eq!(report.problems(), Vec::<String>::new());
     assert_eq!(report.duplicates_across.len(), 202, "images that the published test split shares with training");
+}
+
+#[test]
+fn the_excerpt_of_slake_has_its_english_questions() {
+    let Some(root) = real("slake-sample") else { return };
+    let dataset = open("slake", Some(&root));
+    for (split, open, closed) in [("train", 38, 34), ("validation", 16, 12), ("test", 18, 13)] {
+        let samples = dataset.samples(split, Task::Vqa).expect("samples");
+        let found = [false, true].map(|kind| samples.iter().filter(|sample| sample.closed == Some(kind)).count());
+        assert_eq!(found, [open, closed], "{split}");
+    }
+    let report = check(&dataset, &mut |_, _| {}).expect("checked");
+    assert_eq!((report.images, report.unreadable.len(), report.files.len()), (14, 0, 0));
+    let expected = [("test", 31, 1061), ("train", 72, 4919), ("validation", 28, 1053)];
+    let mut problems = report.problems();
+    assert_eq!(problems.remove(1), "split `test` has 13 closed questions, expected 416");
+    let sentence =
+        |(split, found, all): (&str, u32, u32)| format!("split `{split}` has {found} vqa samples, expected {all}");
+    assert_eq!(problems, expected.map(sentence), "nothing but the size");
 }
 
 #[test]

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Filter, Manifest, PatientRule, Question, Sample, Split, Target,
+    Choice, Filter, Manifest, PatientRule, Question, Sample, Split, Target,
     reader::{Row, Table, require, text_of, texts_of},
 };
 use crate::{
-    error::{Error, Result, suggest},
+    error::{Error, Result},
     ids::Task,
 };
 
@@ -44,26 +44,6 @@ pub fn samples(manifest: &Manifest, split: &str, task: Task, tables: &[Table]) -
     Ok(samples)
 }
 
-/// A sample's question in a named template of the manifest.
-pub fn render_question(manifest: &Manifest, sample: &Sample, template: &str) -> Result<String> {
-    let source = manifest.templates.get(template).ok_or_else(|| {
-        let hint = suggest(template, manifest.templates.keys().map(String::as_str));
-        Error::usage(format!("dataset `{}` has no template `{template}`{hint}", manifest.id))
-    })?;
-    let answer = match &sample.target {
-        Target::Answers(answers) => answers.first().cloned().unwrap_or_default(),
-        Target::Labels(_) => String::new(),
-    };
-    let context = minijinja::context! {
-        question => sample.question.clone().unwrap_or_default(),
-        answer => answer,
-        options => sample.options.clone(),
-        closed => sample.closed,
-    };
-    let rendered = minijinja::Environment::new().render_str(source, context);
-    rendered.map_err(|e| Error::invalid(&manifest.path, format!("template `{template}`: {e}")))
-}
-
 /// Whether a row meets the conditions of the manifest and of a split.
 pub fn accepts(manifest: &Manifest, split: &Split, row: &Row) -> bool {
     let missing = |filter: &&Filter| split.optional && !row.cells.contains_key(&filter.column);
@@ -81,6 +61,7 @@ struct Common {
     id: String,
     patient: Option<String>,
     groups: BTreeMap<String, String>,
+    meta: BTreeMap<String, String>,
 }
 
 impl Common {
@@ -89,11 +70,14 @@ impl Common {
             Some(column) => cell(row, column),
             None => row.name.clone(),
         };
-        let groups = manifest.fields.groups.iter().filter_map(|column| Some((column.clone(), cell(row, column)?)));
+        let values = |columns: &[String]| {
+            columns.iter().filter_map(|column| Some((column.clone(), cell(row, column)?))).collect()
+        };
         Self {
             id: id.unwrap_or_else(by_position),
             patient: manifest.patient_rules.iter().find_map(|rule| rule.patient(row)),
-            groups: groups.collect(),
+            groups: values(&manifest.fields.groups),
+            meta: values(&manifest.fields.meta),
         }
     }
 
@@ -103,12 +87,14 @@ impl Common {
             id: self.id.clone(),
             images: row.images.clone(),
             question: None,
+            prompt: None,
             closed: None,
             options: Vec::new(),
             target,
             unknown: Vec::new(),
             patient: self.patient.clone(),
             groups: self.groups.clone(),
+            meta: self.meta.clone(),
         }
     }
 }
@@ -144,13 +130,32 @@ fn of_row(
 fn vqa_sample(question: &Question, row: &Row, common: &Common) -> Option<Sample> {
     let answers = row.cells.get(&question.answer).map(texts_of).filter(|answers| !answers.is_empty())?;
     let closed_here = question.closed_when.as_ref().map(|filter| filter.accepts(row));
+    let options = options(question, row);
+    let answers = match right_option(question, &options, &answers) {
+        Some(Choice { letter, text }) => [&[letter.clone(), text.clone()], &answers[1..]].concat(),
+        None => answers,
+    };
     Some(Sample {
         id: question.name.as_ref().map_or_else(|| common.id.clone(), |name| format!("{}.{name}", common.id)),
         question: Some(cell(row, &question.question)?),
         closed: question.closed.or(closed_here),
-        options: question.options.iter().filter_map(|column| cell(row, column)).collect(),
+        options,
         ..common.sample(row, Target::Answers(answers))
     })
+}
+
+fn options(question: &Question, row: &Row) -> Vec<Choice> {
+    let letters = ('A'..='Z').map(String::from);
+    let lettered = question.options.iter().zip(letters);
+    lettered.filter_map(|(column, letter)| Some(Choice { letter, text: cell(row, column)? })).collect()
+}
+
+/// The option that the answer names; an answer that names none stays what it is, and no choice of a model equals it.
+fn right_option<'a>(question: &Question, options: &'a [Choice], answers: &[String]) -> Option<&'a Choice> {
+    let named = |choice: &Choice| if question.letter { choice.letter.clone() } else { choice.text.to_lowercase() };
+    let answer =
+        answers.first().map(|answer| if question.letter { answer.to_uppercase() } else { answer.to_lowercase() })?;
+    options.iter().find(|choice| named(choice) == answer)
 }
 
 impl Filter {
@@ -161,6 +166,7 @@ impl Filter {
         self.equals.as_ref().is_none_or(|value| same(value, &text))
             && self.one_of.as_ref().is_none_or(among)
             && !self.not.as_ref().is_some_and(among)
+            && self.starts.as_ref().is_none_or(|start| starts(&text, start))
     }
 }
 
@@ -173,6 +179,10 @@ impl PatientRule {
     }
 }
 
+fn starts(text: &str, start: &str) -> bool {
+    text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+}
+
 fn same(a: &str, b: &str) -> bool {
     a.trim().eq_ignore_ascii_case(b.trim())
 }
@@ -182,7 +192,7 @@ fn columns_used(manifest: &Manifest, task: Task, split: &Split) -> BTreeSet<Stri
     columns.extend(split.filters.iter().map(|filter| &filter.column));
     if !split.optional {
         columns.extend(manifest.filters.iter().map(|filter| &filter.column));
-        columns.extend(&manifest.fields.groups);
+        columns.extend(manifest.fields.groups.iter().chain(&manifest.fields.meta));
         columns.extend(manifest.patient_rules.iter().map(|rule| &rule.column));
     }
     match task {

@@ -166,8 +166,13 @@ pub fn compare(
         let infos = scorer.metadata().metrics.iter().enumerate().filter(|(_, info)| wanted(info));
         let infos: Vec<(usize, &MetricInfo)> = infos.collect();
         if !infos.is_empty() {
+            let selected = match a.scorer(id)?.conditions.is_empty() {
+                true => None,
+                false => Some(pairs.scored(&a, id)?),
+            };
+            let pairs = selected.as_ref().unwrap_or(&pairs);
             let shared = Shared { id, scorer, scores: [pairs.scores(&a, id, 0)?, pairs.scores(&b, id, 1)?] };
-            metrics.extend(shared.differences(&infos, &pairs, &bootstrap, options)?);
+            metrics.extend(shared.differences(&infos, pairs, &bootstrap, options)?);
         }
     }
     // A metric that the task does not define is none to correct for.

@@ -5,17 +5,25 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use plugin_api::{Capability, PluginInfo, abi::ABI_VERSION};
+use plugin_api::{Capability, PluginInfo};
 
 use crate::{
-    config::{Evaluation, Suite},
+    config::{Conditions, Evaluation, Suite},
     dataset::{Dataset, Manifest},
     error::{Error, Result, suggest},
     ids::{CellId, Task, Usage, digest},
     model::{Place, PluginFile, Row, loader, weights, worker},
-    run::{Catalogs, RunRecord, Settings, cache_dir},
-    scorer::{Engine, Scorer},
+    run::{
+        Catalogs, EmbedSource, RunRecord, Settings, cache_dir,
+        granted::{self, JudgeRecord},
+        score,
+    },
+    scorer::{Engine, Grants, Scorer},
 };
+
+mod probes;
+
+use probes::Probes;
 
 /// A resolved suite.
 pub struct Plan {
@@ -27,6 +35,10 @@ pub struct Plan {
     pub settings: Settings,
     /// Its cells, in natural order.
     pub cells: Vec<Cell>,
+    /// The judges that it grants.
+    pub judges: Vec<JudgeRecord>,
+    /// The embeddings that it grants.
+    pub embed: Option<EmbedSource>,
 }
 
 /// One point of the grid with all that it takes.
@@ -44,6 +56,8 @@ pub struct Cell {
     pub scorers: Vec<ScorerSource>,
     /// Digests of everything that a prediction depends on, by name.
     pub fingerprint: BTreeMap<String, String>,
+    /// Which judges and encoders the suite grants, as one text.
+    pub granted: String,
 }
 
 /// A scorer with its component and its configuration.
@@ -55,12 +69,21 @@ pub struct ScorerSource {
     pub component: PathBuf,
     /// A JSON object.
     pub config: String,
+    /// The samples that it scores.
+    pub conditions: Conditions,
+    /// The capabilities that it imports.
+    pub capabilities: Vec<String>,
 }
 
 impl ScorerSource {
-    /// Loads and configures the scorer.
+    /// Loads and configures the scorer, to aggregate scores.
     pub fn load(&self, engine: &Engine) -> Result<Scorer> {
-        Scorer::load(engine, &self.component, &self.config)
+        self.load_with(engine, &Grants::idle(true, true))
+    }
+
+    /// Loads and configures the scorer, and grants it capabilities.
+    pub fn load_with(&self, engine: &Engine, grants: &Grants) -> Result<Scorer> {
+        Scorer::load_with(engine, &self.component, &self.config, grants)
     }
 }
 
@@ -89,11 +112,15 @@ impl Cell {
 
 /// Expands a suite and checks models, capabilities, datasets, tasks and scorers.
 pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf) -> Result<Plan> {
-    let mut probes = Probes { settings: &settings, infos: BTreeMap::new(), digests: BTreeMap::new() };
+    let mut probes = Probes::new(&settings);
     let sides = Side::all(&suite, catalogs)?;
     let adapts = suite.usages.iter().any(|usage| *usage != Usage::ZeroShot);
     let training: Vec<BTreeMap<String, String>> =
         sides.iter().map(|side| if adapts { side.training() } else { Ok(BTreeMap::new()) }).collect::<Result<_>>()?;
+    let embed = match &suite.embed {
+        Some(table) => Some(probes.embedding(&table.model, catalogs, &suite)?),
+        None => None,
+    };
     let mut cells = Vec::new();
     for model in &suite.models {
         let (row, plugin) = catalogs.models.find(model)?;
@@ -134,7 +161,8 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
     if let Some(pair) = cells.windows(2).find(|pair| pair[0].id == pair[1].id) {
         return Err(Error::usage(format!("the suite names the cell {} twice", pair[0].id)));
     }
-    Ok(Plan { suite, dir, settings, cells })
+    let judges = granted::records(&suite.judges)?;
+    Ok(Plan { suite, dir, settings, cells, judges, embed })
 }
 
 /// The cells of a run directory, to score or report them again: no model is needed.
@@ -157,7 +185,18 @@ pub fn plan_scoring(record: &RunRecord, catalogs: &Catalogs, settings: Settings,
         cells.push(cell);
     }
     cells.sort_by(|a, b| a.id.cmp(&b.id));
-    Ok(Plan { suite: record.suite.clone(), dir, settings, cells })
+    let suite = record.suite.clone();
+    let judges = granted::records(&suite.judges)?;
+    let embed = record.embed.clone().map(|recorded| {
+        let mut probes = Probes::new(&settings);
+        let here = probes.embed(&recorded.model, catalogs, &suite).map_err(|e| e.to_string());
+        let same = here.and_then(|here| match here.record == recorded {
+            true => here.model,
+            false => Err("the model here is not the one that was used".into()),
+        });
+        EmbedSource { record: recorded, model: same }
+    });
+    Ok(Plan { suite, dir, settings, cells, judges, embed })
 }
 
 /// What a plugin offers; in a worker unless models run in this process.
@@ -178,12 +217,16 @@ struct Side {
     task: Task,
     scorers: Vec<ScorerSource>,
     digests: BTreeMap<String, String>,
+    granted: String,
 }
+
+/// Tasks and capabilities of scorers, by component and configuration.
+type Known = BTreeMap<(PathBuf, String), (Vec<String>, Vec<String>)>;
 
 impl Side {
     fn all(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<Self>> {
         let engine = Engine::new(cache_dir().map(|dir| dir.join("scorers")))?;
-        let mut known = BTreeMap::new();
+        let mut known = Known::new();
         let side = |evaluation| Self::new(suite, evaluation, catalogs, &engine, &mut known);
         let sides: Vec<Self> = suite.datasets.iter().map(side).collect::<Result<_>>()?;
         let used: Vec<&str> = sides.iter().flat_map(|side| &side.scorers).map(|scorer| scorer.id.as_str()).collect();
@@ -193,13 +236,13 @@ impl Side {
         }
     }
 
-    /// `known` holds the tasks of the scorers that were looked into already.
+    /// `known` holds the tasks and capabilities of the scorers that were looked into already.
     fn new(
         suite: &Suite,
         evaluation: &Evaluation,
         catalogs: &Catalogs,
         engine: &Engine,
-        known: &mut BTreeMap<PathBuf, Vec<String>>,
+        known: &mut Known,
     ) -> Result<Self> {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         let dataset = Dataset::open(manifest, evaluation.root.as_deref())?;
@@ -221,18 +264,25 @@ impl Side {
             }
             digests.insert("dataset.template".into(), template.clone());
         }
-        let scorers = scorers(suite, manifest, task, catalogs)?;
-        for scorer in &scorers {
-            let component = &scorer.component;
-            if !known.contains_key(component) {
-                known.insert(component.clone(), scorer.load(engine)?.metadata().tasks.clone());
+        let grants = Grants::idle(!suite.judges.is_empty(), suite.embed.is_some());
+        let mut scorers = scorers(suite, manifest, task, catalogs)?;
+        for source in &mut scorers {
+            let configured = (source.component.clone(), source.config.clone());
+            if !known.contains_key(&configured) {
+                let scorer = source.load_with(engine, &grants)?;
+                let capabilities = scorer.capabilities().iter().map(ToString::to_string).collect();
+                known.insert(configured.clone(), (scorer.metadata().tasks.clone(), capabilities));
             }
-            if !known[component].contains(&task.to_string()) {
-                let (id, tasks) = (&scorer.id, known[component].join(", "));
+            let (tasks, capabilities) = &known[&configured];
+            if !tasks.contains(&task.to_string()) {
+                let (id, tasks) = (&source.id, tasks.join(", "));
                 return Err(Error::usage(format!("scorer `{id}` does not score `{task}`: it scores {tasks}")));
             }
+            source.capabilities.clone_from(capabilities);
         }
-        Ok(Self { manifest: manifest.clone(), evaluation: evaluation.clone(), task, scorers, digests })
+        score::check_conditions(&scorers, &dataset, &evaluation.split, task)?;
+        let granted = serde_json::json!([suite.judges, suite.embed]).to_string();
+        Ok(Self { manifest: manifest.clone(), evaluation: evaluation.clone(), task, scorers, digests, granted })
     }
 
     /// Digests of the splits that an adapter is fitted on.
@@ -257,6 +307,7 @@ impl Side {
             evaluation: self.evaluation.clone(),
             scorers: self.scorers.clone(),
             fingerprint: self.digests.clone(),
+            granted: self.granted.clone(),
         }
     }
 }
@@ -290,17 +341,29 @@ fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) ->
 }
 
 fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<ScorerSource>> {
-    let names =
-        if suite.scorers.is_empty() { manifest.scorers.get(&task).cloned() } else { Some(suite.scorers.clone()) };
-    let names = names.filter(|names| !names.is_empty()).ok_or_else(|| {
-        Error::invalid(&manifest.path, format!("names no scorers for `{task}`: add them there or to the suite"))
-    })?;
-    let source = |id: &String| {
-        let options = suite.options.get(id).cloned().unwrap_or_default();
-        let config = serde_json::Value::Object(options).to_string();
-        Ok(ScorerSource { id: id.clone(), component: catalogs.scorers.find(id)?.to_path_buf(), config })
+    let source = |id: &str, component: &str, options, conditions: &Conditions| {
+        Ok(ScorerSource {
+            id: id.into(),
+            component: catalogs.scorers.find(component)?.to_path_buf(),
+            config: serde_json::Value::Object(options).to_string(),
+            conditions: conditions.clone(),
+            capabilities: Vec::new(),
+        })
     };
-    names.iter().map(source).collect()
+    let own = suite.scorers.is_empty() && suite.scorer_tables.is_empty();
+    let names = if own { manifest.scorers.get(&task) } else { Some(&suite.scorers) };
+    let everything = Conditions::default();
+    let listed = names
+        .into_iter()
+        .flatten()
+        .map(|id| source(id, id, suite.options.get(id).cloned().unwrap_or_default(), &everything));
+    let tables = suite.scorer_tables.iter().map(|t| source(t.name(), &t.component, t.options.clone(), &t.conditions));
+    let sources: Vec<ScorerSource> = listed.chain(tables).collect::<Result<_>>()?;
+    if sources.is_empty() {
+        let message = format!("names no scorers for `{task}`: add them there or to the suite");
+        return Err(Error::invalid(&manifest.path, message));
+    }
+    Ok(sources)
 }
 
 fn dataset_digests(dataset: &Dataset, evaluation: &Evaluation, task: Task) -> Result<BTreeMap<String, String>> {
@@ -314,51 +377,4 @@ fn dataset_digests(dataset: &Dataset, evaluation: &Evaluation, task: Task) -> Re
             .insert("dataset.prompts".into(), digest(serde_json::to_string(&prompts).unwrap_or_default().as_bytes()));
     }
     Ok(digests)
-}
-
-/// Each plugin is probed once and each checkpoint hashed once, however many cells share them.
-struct Probes<'a> {
-    settings: &'a Settings,
-    infos: BTreeMap<PathBuf, PluginInfo>,
-    digests: BTreeMap<PathBuf, String>,
-}
-
-impl Probes<'_> {
-    fn info(&mut self, plugin: &PluginFile) -> Result<PluginInfo> {
-        if let Some(info) = self.infos.get(&plugin.library) {
-            return Ok(info.clone());
-        }
-        let info = probe(plugin, &self.settings.place)?;
-        self.infos.insert(plugin.library.clone(), info.clone());
-        Ok(info)
-    }
-
-    fn model_digests(
-        &mut self,
-        row: &Row,
-        plugin: &PluginFile,
-        weights: Option<&Path>,
-    ) -> Result<BTreeMap<String, String>> {
-        let library = self
-            .digest(&plugin.library, |path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path)))?;
-        let row_text = serde_json::to_string(row).map_err(|e| Error::failed(e.to_string()))?;
-        let mut digests = BTreeMap::from([
-            ("model.abi".into(), ABI_VERSION.into()),
-            ("model.library".into(), library),
-            ("model.row".into(), digest(row_text.as_bytes())),
-        ]);
-        if let Some(dir) = weights {
-            digests.insert("model.weights".into(), self.digest(dir, weights::digest)?);
-        }
-        Ok(digests)
-    }
-
-    fn digest(&mut self, path: &Path, make: impl Fn(&Path) -> Result<String>) -> Result<String> {
-        if let Some(known) = self.digests.get(path) {
-            return Ok(known.clone());
-        }
-        let made = make(path)?;
-        self.digests.insert(path.into(), made.clone());
-        Ok(made)
-    }
 }

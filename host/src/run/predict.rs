@@ -62,14 +62,10 @@ pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, obs
 
 /// The samples of a cell, in order, cut to the suite's limit, with questions in the suite's form.
 pub fn samples(cell: &Cell, dataset: &Dataset, limit: u32) -> Result<Vec<Sample>> {
-    let mut samples = known(dataset.samples(&cell.id.split, cell.id.task)?)?;
+    let template = cell.evaluation.template.as_deref();
+    let mut samples = known(dataset.prompted(&cell.id.split, cell.id.task, template)?)?;
     if limit > 0 {
         samples.truncate(limit as usize);
-    }
-    if let Some(template) = &cell.evaluation.template {
-        for sample in &mut samples {
-            sample.question = Some(dataset.render_question(sample, template)?);
-        }
     }
     Ok(samples)
 }
@@ -278,7 +274,7 @@ fn decode<'a>(work: &Work<'_>, sample: &'a Sample) -> Ready<'a> {
     let images: Result<Vec<Pixels>> = sample.images.iter().map(|image| work.dataset.pixels(image)).collect();
     let prompt = match work.task {
         Task::Diagnosis => work.classes_digest.clone(),
-        Task::Vqa | Task::Caption => digest(sample.question.as_deref().unwrap_or_default().as_bytes()),
+        Task::Vqa | Task::Caption => digest(sample.prompt.as_deref().unwrap_or_default().as_bytes()),
     };
     let mut digests = Digests { prompt, ..Digests::default() };
     if let Ok(images) = &images {

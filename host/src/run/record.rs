@@ -8,7 +8,7 @@ use crate::{
     config::Suite,
     error::{Error, Result},
     ids::digest,
-    run::{Plan, to_json, write_atomically},
+    run::{EmbedRecord, Plan, granted::JudgeRecord, to_json, write_atomically},
 };
 
 /// What a run directory was made from.
@@ -29,6 +29,12 @@ pub struct RunRecord {
     /// Digests of the scorer components, by name.
     #[serde(default)]
     pub scorers: BTreeMap<String, String>,
+    /// The judges that the suite grants, and where they were asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub judges: Vec<JudgeRecord>,
+    /// The embeddings that it grants.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embed: Option<EmbedRecord>,
     /// Digests of everything that the predictions of each cell depend on.
     pub cells: BTreeMap<String, BTreeMap<String, String>>,
 }
@@ -84,6 +90,8 @@ pub fn write(plan: &Plan, redo: bool) -> Result<()> {
             ("threads".into(), threads.to_string()),
         ]),
         scorers,
+        judges: plan.judges.clone(),
+        embed: plan.embed.as_ref().map(|source| source.record.clone()),
         cells,
     };
     write_atomically(&plan.dir.join(FILE), &to_json(&record)?)

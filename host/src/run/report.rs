@@ -99,7 +99,7 @@ fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
                 value: metric.value,
                 low: metric.low,
                 high: metric.high,
-                samples: metrics.samples,
+                samples: (scorer.lines.1 + 1).saturating_sub(scorer.lines.0),
                 patients: metrics.patients,
                 missing: metric.missing,
                 failed: metrics.failed,
@@ -236,7 +236,7 @@ fn sample_report(
         index: sample.index,
         patient: sample.patient.clone(),
         thumbnail,
-        question: sample.question.clone(),
+        question: sample.prompt.clone().or_else(|| sample.question.clone()),
         target,
         prediction: prediction
             .text

@@ -3,20 +3,25 @@
 use std::{collections::BTreeMap, io::Write, path::Path};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     config::Bootstrap,
-    dataset::{Sample, Target},
+    dataset::{Choice, Dataset, Sample, Target},
     error::{Error, Result},
-    ids::digest,
+    evidence,
+    ids::{Task, digest},
     prediction::{self, Prediction},
     run::{
-        Cell, predict,
+        Cell, Granted, check_interrupt,
+        granted::{CellGrants, Tally},
+        plan::ScorerSource,
+        predict,
         scored::Scored,
         subgroups::{self, SubgroupTable},
         to_json, write_atomically,
     },
-    scorer::{self, Engine, SampleScore},
+    scorer::{self, Engine, SampleScore, Scorer},
     stats,
 };
 
@@ -52,8 +57,11 @@ pub struct ScorerMetrics {
     pub version: String,
     /// Digest of its component.
     pub component: String,
-    /// First and last line of `scores.jsonl` that the metrics come from.
+    /// First and last line of `scores.jsonl` that the metrics come from: one for each sample that the suite selects.
     pub lines: (usize, usize),
+    /// What it needed from judges and encoders; absent where it needs none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Tally>,
     /// The metrics.
     pub metrics: Vec<Metric>,
     /// The same metrics on groups of the samples, one table for each group column of the dataset.
@@ -77,11 +85,18 @@ pub const SCORES: &str = "scores.jsonl";
 /// File names in a cell's directory.
 pub const METRICS: &str = "metrics.json";
 
-/// Scores a cell, or answers from disk when nothing has changed since.
-pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, engine: &Engine) -> Result<Metrics> {
+/// Scores a cell, or answers from disk when nothing has changed since and nothing is missing that could still be asked for.
+pub fn score(
+    cell: &Cell,
+    run_dir: &Path,
+    limit: u32,
+    bootstrap: &Bootstrap,
+    engine: &Engine,
+    granted: &Granted,
+) -> Result<Metrics> {
     let dir = cell.dir(run_dir);
-    let inputs = inputs(cell, &dir, limit, bootstrap)?;
-    if let Some(fresh) = fresh(&dir, &inputs) {
+    let known = inputs(cell, &dir, limit, bootstrap)?;
+    if let Some(fresh) = fresh(&dir, &known).filter(|fresh| granted.is_offline() || fresh.unanswered() == 0) {
         return Ok(fresh);
     }
     let dataset = cell.dataset()?;
@@ -92,30 +107,37 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
     let multi_label = cell.manifest.multi_label();
     let units: Vec<scorer::Sample> =
         paired.iter().map(|(s, p)| unit(s, p, &classes, multi_label)).collect::<Result<_>>()?;
-    let clusters: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
-
-    let clusters = stats::Clusters::new(&clusters);
-    let groups: Vec<(&str, Vec<Option<&str>>)> =
-        cell.manifest.fields.groups.iter().map(|column| (column.as_str(), group_values(&paired, column))).collect();
+    let grants = granted.open(cell, &dir)?;
     let mut lines = Vec::new();
     let mut count = 0;
     let mut scorers = Vec::new();
     for source in &cell.scorers {
-        let (id, scorer) = (&source.id, source.load(engine)?);
-        let scores = scorer.score(&units)?;
+        let (id, scorer) = (&source.id, load(source, engine, grants.as_ref())?);
+        let (paired, units) = selected(source, &paired, &units)?;
+        if !source.conditions.is_empty() {
+            granted.note(&format!("{}: scorer `{id}` is for {} of {} samples", cell.id, units.len(), samples.len()));
+        }
+        let scores = scorer.score(&units).map_err(|e| grants.as_ref().and_then(CellGrants::take_error).unwrap_or(e))?;
+        check_interrupt()?;
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
             serde_json::to_writer(&mut lines, &line).map_err(|e| Error::failed(e.to_string()))?;
             lines.write_all(b"\n").map_err(Error::io(&dir))?;
         }
+        let asking = grants.as_ref().filter(|_| !source.capabilities.is_empty());
+        let evidence = asking.map(|grants| grants.take_tally(id));
         let scored = Scored { scorer: &scorer, scores: &scores };
+        let clusters = clusters(&paired);
         let metrics = scored.metrics(&clusters, bootstrap)?;
+        let groups: Vec<(&str, Vec<Option<&str>>)> =
+            cell.manifest.fields.groups.iter().map(|column| (column.as_str(), group_values(&paired, column))).collect();
         scorers.push(ScorerMetrics {
             id: id.clone(),
             version: scorer.metadata().version.clone(),
             component: scorer.digest().into(),
             lines: (count + 1, count + scores.len()),
             subgroups: subgroups::tables(&scored, &metrics, &clusters, &groups, bootstrap)?,
+            evidence,
             metrics,
         });
         count += scores.len();
@@ -128,14 +150,72 @@ pub fn score(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap, eng
         expected: samples.len(),
         samples: paired.len(),
         failed: paired.iter().filter(|(_, p)| p.failed()).count(),
-        patients: clusters.len(),
+        patients: clusters(&paired).len(),
         bootstrap: bootstrap.clone(),
-        inputs,
+        // Answers that came in meanwhile are part of what the numbers depend on.
+        inputs: inputs(cell, &dir, limit, bootstrap)?,
         scorers,
     };
     write_atomically(&dir.join(SCORES), &lines)?;
     write_atomically(&dir.join(METRICS), &to_json(&metrics)?)?;
     Ok(metrics)
+}
+
+impl Metrics {
+    /// Requests to judges and encoders that have no answer.
+    pub fn unanswered(&self) -> usize {
+        self.scorers.iter().filter_map(|scorer| scorer.evidence.as_ref()).map(|tally| tally.missing).sum()
+    }
+}
+
+/// Fails if a scorer's conditions name what is not known of the samples, or select none.
+pub fn check_conditions(scorers: &[ScorerSource], dataset: &Dataset, split: &str, task: Task) -> Result<()> {
+    if scorers.iter().all(|scorer| scorer.conditions.is_empty()) {
+        return Ok(());
+    }
+    let (blank, manifest) = (Prediction::default(), dataset.manifest());
+    let meta = |sample: &Sample| meta(&unit(sample, &blank, &[], manifest.multi_label())?);
+    let metas: Vec<Value> = dataset.samples(split, task)?.iter().map(meta).collect::<Result<_>>()?;
+    for ScorerSource { id, conditions, .. } in scorers {
+        conditions.check(&metas).map_err(|e| Error::usage(format!("scorer `{id}`: {e}")))?;
+        if !metas.iter().any(|meta| conditions.accept(meta)) {
+            let message = format!("scorer `{id}`: no sample of `{}` meets its conditions", manifest.id);
+            return Err(Error::usage(message));
+        }
+    }
+    Ok(())
+}
+
+fn load(source: &ScorerSource, engine: &Engine, grants: Option<&CellGrants>) -> Result<Scorer> {
+    let grants = grants.filter(|_| !source.capabilities.is_empty()).map(CellGrants::grants);
+    source.load_with(engine, &grants.unwrap_or_default())
+}
+
+type Paired<'a> = Vec<(&'a Sample, &'a Prediction)>;
+
+/// What a scorer's conditions select.
+fn selected<'a>(
+    source: &ScorerSource,
+    paired: &Paired<'a>,
+    units: &[scorer::Sample],
+) -> Result<(Paired<'a>, Vec<scorer::Sample>)> {
+    let mut kept = (Vec::new(), Vec::new());
+    for (pair, unit) in paired.iter().zip(units) {
+        if source.conditions.is_empty() || source.conditions.accept(&meta(unit)?) {
+            kept.0.push(*pair);
+            kept.1.push(unit.clone());
+        }
+    }
+    Ok(kept)
+}
+
+fn meta(unit: &scorer::Sample) -> Result<Value> {
+    serde_json::from_str(&unit.meta).map_err(|e| Error::failed(e.to_string()))
+}
+
+fn clusters(paired: &Paired<'_>) -> stats::Clusters {
+    let patients: Vec<&str> = paired.iter().map(|(s, _)| s.patient.as_deref().unwrap_or(&s.id)).collect();
+    stats::Clusters::new(&patients)
 }
 
 /// The metrics of a cell on disk.
@@ -180,6 +260,13 @@ fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<
     }
     for scorer in &cell.scorers {
         parts.push(format!("{}={} {}", scorer.id, file(&scorer.component)?, scorer.config));
+        if !scorer.conditions.is_empty() {
+            parts.push(serde_json::to_string(&scorer.conditions).map_err(|e| Error::failed(e.to_string()))?);
+        }
+    }
+    if cell.scorers.iter().any(|scorer| !scorer.capabilities.is_empty()) {
+        parts.push(cell.granted.clone());
+        parts.extend(evidence::fingerprint(dir)?);
     }
     Ok(digest(parts.join("\n").as_bytes()))
 }
@@ -223,9 +310,15 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str], multi_label:
     let mut meta = serde_json::Map::new();
     meta.insert("question".into(), sample.question.clone().into());
     meta.insert("closed".into(), sample.closed.into());
-    meta.insert("options".into(), sample.options.clone().into());
+    let choices = sample.options.iter().map(|choice| (choice.letter.clone(), choice.text.clone().into()));
+    let choices: serde_json::Map<String, serde_json::Value> = choices.collect();
+    meta.insert("choices".into(), Some(choices).filter(|choices| !choices.is_empty()).into());
+    meta.insert("options".into(), Some(by_position(&sample.options)).filter(|texts| !texts.is_empty()).into());
     meta.insert("multi_label".into(), multi_label.then_some(true).into());
     meta.insert("groups".into(), serde_json::to_value(&sample.groups).map_err(|e| Error::failed(e.to_string()))?);
+    for (column, value) in sample.groups.iter().chain(&sample.meta) {
+        meta.entry(column.clone()).or_insert_with(|| value.clone().into());
+    }
     meta.retain(|_, value| !value.is_null());
     Ok(scorer::Sample {
         index: sample.index,
@@ -236,4 +329,50 @@ fn unit(sample: &Sample, prediction: &Prediction, classes: &[&str], multi_label:
         failed: prediction.failed(),
         meta: serde_json::to_string(&meta).map_err(|e| Error::failed(e.to_string()))?,
     })
+}
+
+/// The texts of options, A first; a letter without an option has an empty one.
+fn by_position(options: &[Choice]) -> Vec<String> {
+    let mut texts = Vec::new();
+    for (choice, letter) in options.iter().filter_map(|choice| Some((choice, choice.letter.bytes().next()?))) {
+        texts.resize(usize::from(letter.saturating_sub(b'A')), String::new());
+        texts.push(choice.text.clone());
+    }
+    texts
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn scorers_see_the_raw_question_the_choices_and_the_columns_of_the_manifest() {
+        let column = |name: &str, value: &str| BTreeMap::from([(name.to_string(), value.to_string())]);
+        let sample = Sample {
+            index: 3,
+            id: "s".into(),
+            images: Vec::new(),
+            question: Some("Which?".into()),
+            prompt: Some("Which? Answer with a letter.".into()),
+            closed: Some(false),
+            options: [("A", "left"), ("C", "right")]
+                .map(|(letter, text)| Choice { letter: letter.into(), text: text.into() })
+                .into(),
+            target: Target::Answers(vec!["A".into(), "left".into()]),
+            unknown: Vec::new(),
+            patient: None,
+            groups: column("content_type", "Organ"),
+            meta: column("answer_type", "OPEN")
+                .into_iter()
+                .chain(column("question", "a column of this name"))
+                .collect(),
+        };
+        let unit = unit(&sample, &Prediction::default(), &[], false).expect("made");
+        let meta: serde_json::Value = serde_json::from_str(&unit.meta).expect("JSON");
+        let expected = json!({"question": "Which?", "closed": false, "choices": {"A": "left", "C": "right"}, "options": ["left", "", "right"], "groups": {"content_type": "Organ"},
+                              "content_type": "Organ", "answer_type": "OPEN"});
+        assert_eq!((meta, unit.references), (expected, vec!["A".into(), "left".into()]));
+    }
 }

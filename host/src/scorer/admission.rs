@@ -2,26 +2,30 @@
 
 use wasmtime::component::{Component, types::ComponentItem};
 
-use super::{engine::Engine, sandbox};
+use super::{
+    capability::{self, Grants},
+    engine::Engine,
+    sandbox,
+};
 
 /// The interface that every scorer exports.
 pub(super) const API: &str = "medvlm:scorer/score-api@0.1.0";
-/// Interfaces that only a suite can grant.
-const CAPABILITIES: [&str; 2] = ["judge", "embed"];
 
-/// Compiles a component and checks what it imports and exports; the error is the rest of a sentence after the path.
-pub(super) fn admit(engine: &Engine, wasm: &[u8]) -> Result<Component, String> {
+/// Compiles a component and checks what it imports and exports; the error is the rest of a sentence after the path. Also
+/// returns the capabilities that it imports.
+pub(super) fn admit(engine: &Engine, wasm: &[u8], grants: &Grants) -> Result<(Component, Vec<&'static str>), String> {
     sniff(wasm)?;
     let component = engine.compile(wasm).map_err(|e| {
         format!("is a truncated or invalid WebAssembly component: {}", first_line(&e.root_cause().to_string()))
     })?;
     let ty = component.component_type();
-    ty.imports(&engine.wasmtime).try_for_each(|(name, _)| check_import(name))?;
+    let imports: Vec<Option<&str>> =
+        ty.imports(&engine.wasmtime).map(|(name, _)| check_import(name, grants)).collect::<Result<_, _>>()?;
     check_exports(
         ty.exports(&engine.wasmtime)
             .filter_map(|(name, export)| matches!(export.ty, ComponentItem::ComponentInstance(_)).then_some(name)),
     )?;
-    Ok(component)
+    Ok((component, imports.into_iter().flatten().collect()))
 }
 
 /// Tells components from core modules and from anything else by their first eight bytes.
@@ -35,20 +39,24 @@ fn sniff(wasm: &[u8]) -> Result<(), String> {
     }
 }
 
-fn check_import(name: &str) -> Result<(), String> {
+/// The capability that an import stands for, if any.
+fn check_import(name: &str, grants: &Grants) -> Result<Option<&'static str>, String> {
     let (interface, version) = name.split_once('@').unwrap_or((name, ""));
     let Some(short) = interface.strip_prefix("medvlm:scorer/") else {
         return match interface.starts_with("wasi:") {
-            true => Ok(()),
+            true => Ok(None),
             false => Err(format!("imports `{name}`, which the host does not have")),
         };
     };
-    if CAPABILITIES.contains(&short) {
-        return Err(format!("imports `{interface}` but the suite does not grant it"));
+    let capability = capability::NAMES.into_iter().find(|name| *name == short);
+    if let Some(name) = capability.filter(|name| !grants.hold(name)) {
+        return Err(format!(
+            "imports `{interface}` but the suite does not grant it: add a table [{name}] with model = \"…\" to the suite"
+        ));
     }
     match short {
-        "log" | "types" if compatible(version) => Ok(()),
-        "log" | "types" => Err(wrong_version(version)),
+        "log" | "types" | "judge" | "embed" if compatible(version) => Ok(capability),
+        "log" | "types" | "judge" | "embed" => Err(wrong_version(version)),
         _ => Err(format!("imports `{interface}`, which the host does not have")),
     }
 }
@@ -86,7 +94,7 @@ mod tests {
 
     fn refusal(wasm: &[u8]) -> String {
         let engine = Engine::new(None).expect("engine");
-        admit(&engine, wasm).map(|_| ()).expect_err("refused")
+        admit(&engine, wasm, &Grants::default()).map(|_| ()).expect_err("refused")
     }
 
     #[test]
@@ -100,9 +108,14 @@ mod tests {
 
     #[test]
     fn imports_and_versions_follow_the_contract() {
-        assert_eq!(check_import("wasi:io/poll@0.2.6"), Ok(()));
-        assert_eq!(check_import("medvlm:scorer/log@0.1.7"), Ok(()));
+        let none = Grants::default();
+        let check_import = |name| check_import(name, &none);
+        assert_eq!(check_import("wasi:io/poll@0.2.6"), Ok(None));
+        assert_eq!(check_import("medvlm:scorer/log@0.1.7"), Ok(None));
         assert!(check_import("medvlm:scorer/log@0.2.0").is_err());
+        let granted = |name| super::check_import(name, &Grants::idle(true, false));
+        assert_eq!(granted("medvlm:scorer/judge@0.1.0"), Ok(Some("judge")));
+        assert!(granted("medvlm:scorer/judge@0.2.0").is_err() && granted("medvlm:scorer/embed@0.1.0").is_err());
         assert!(check_import("medvlm:scorer/secrets@0.1.0").is_err());
         assert!(check_import("env").is_err());
         assert_eq!(check_exports(["wasi:cli/run@0.2.0", "medvlm:scorer/score-api@0.1.3"].into_iter()), Ok(()));

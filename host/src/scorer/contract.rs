@@ -19,7 +19,8 @@ pub struct Sample {
     pub labels: Vec<u32>,
     /// True when the model gave no answer; such a sample scores the metric's worst.
     pub failed: bool,
-    /// A JSON object with what else the dataset knows: `question`, `closed`, `multi_label`, groups.
+    /// A JSON object with what else the dataset knows: `question` (raw), `closed`, `choices` (text by letter),
+    /// `options` (texts), `multi_label`, `groups`, and the manifest's columns of groups and for scorers by their names.
     pub meta: String,
 }
 

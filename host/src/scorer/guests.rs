@@ -12,16 +12,17 @@ const SCORERS: [&str; 4] = ["accuracy", "auroc", "exact-match", "misbehave"];
 /// The component of a scorer in `scorers/`, or of the example `wants_judge`.
 pub fn component(name: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    let dir = BUILT.get_or_init(build);
+    let dir = BUILT.get_or_init(|| build(&SCORERS));
     match name {
         "wants_judge" => dir.join("examples/wants_judge.wasm"),
         _ => dir.join(format!("scorer_{}.wasm", name.replace('-', "_"))),
     }
 }
 
-fn build() -> PathBuf {
+/// Builds scorers by their names; returns the directory of the components.
+pub fn build(scorers: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let packages = SCORERS.iter().flat_map(|name| ["-p".to_string(), format!("scorer-{name}")]);
+    let packages = scorers.iter().flat_map(|name| ["-p".to_string(), format!("scorer-{name}")]);
     let status = Command::new(env::var_os("CARGO").unwrap_or("cargo".into()))
         .args(["build", "--quiet", "--profile", "scorer", "--target", "wasm32-wasip2", "--lib", "--examples"])
         .args(packages)

@@ -7,6 +7,7 @@ use wasmtime::{
 
 use super::{
     admission::API,
+    capability::Grants,
     contract::{Metadata, Refusal, Sample, SampleScore},
     engine::{Engine, STACK_LIMIT},
     sandbox::{self, Denied, State},
@@ -38,7 +39,7 @@ pub(super) struct Instance<'a> {
 }
 
 impl Template {
-    pub(super) fn new(engine: &Engine, component: &Component) -> Result<Self, String> {
+    pub(super) fn new(engine: &Engine, component: &Component, grants: &Grants) -> Result<Self, String> {
         let export = |name: &str| {
             component
                 .get_export_index(None, API)
@@ -51,7 +52,7 @@ impl Template {
             score: export("score")?,
             aggregate: export("aggregate")?,
         };
-        let pre = sandbox::link(&engine.wasmtime, component)
+        let pre = sandbox::link(&engine.wasmtime, component, grants)
             .and_then(|linker| linker.instantiate_pre(component))
             .map_err(|e| format!("cannot be linked: {}", causes(&e)))?;
         Ok(Self { pre, exports })

@@ -8,7 +8,10 @@ use wasmtime::{
     component::{Component, ComponentType, Lift, Linker, LinkerInstance, Lower, Resource, ResourceType, types},
 };
 
-use super::contract::Level;
+use super::{
+    capability::{self, Grants},
+    contract::Level,
+};
 
 /// Linear memory of one instance, in bytes.
 pub(super) const MEMORY_LIMIT: usize = 256 << 20;
@@ -34,6 +37,12 @@ pub(super) struct State {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Denied(String);
+
+impl Denied {
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
 
 impl State {
     pub(super) fn new() -> Self {
@@ -78,9 +87,14 @@ impl ResourceLimiter for State {
     }
 }
 
-/// Answers the imports of a component: the log, and WASI.
-pub(super) fn link(engine: &wasmtime::Engine, component: &Component) -> wasmtime::Result<Linker<State>> {
+/// Answers the imports of a component: what is granted, the log, and WASI.
+pub(super) fn link(
+    engine: &wasmtime::Engine,
+    component: &Component,
+    grants: &Grants,
+) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
+    capability::link(&mut linker, grants)?;
     linker.instance(LOG)?.func_wrap("log", |mut store: StoreContextMut<State>, (level, text): (Level, String)| {
         let level = format!("{level:?}").to_lowercase();
         store.data_mut().print(&format!("[{level}] {text}\n"));

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::{guests::component, *};
 
+mod capability;
 mod sandbox;
 
 /// One engine with a cache for all tests of this process.

@@ -1,8 +1,16 @@
-//! Throughput of CLIP's ViT-B/32 at 224 pixels with random weights, in images per second.
+//! Features of CLIP's vision towers with random weights in f32, beside PyTorch on the same machine in the same run.
 //!
-//! `cargo bench -p blocks --bench vit`; add `--features cuda` for a GPU, which is then measured as well.
+//!     MEDVLM_PYTHON=/path/to/python cargo bench --package blocks --bench vit
+//!
+//! The interpreter needs `torch`; without one, only our speed is shown. `RAYON_NUM_THREADS` sets the cores of both.
+//! Rounds alternate, so that other load on the machine meets both alike; the ratio is that of the medians.
 
-use std::{hint::black_box, time::Duration};
+use std::{
+    env,
+    io::{BufRead, BufReader, Write},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Instant,
+};
 
 use blocks::{
     layers::{Activation, EncoderConfig},
@@ -10,42 +18,125 @@ use blocks::{
     weights::Weights,
 };
 use candle_core::{Device, Tensor};
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-fn vit_b32() -> VitConfig {
-    let activation = Activation::QuickGelu;
-    VitConfig {
-        encoder: EncoderConfig { width: 768, depth: 12, heads: 12, mlp: 3072, activation, eps: 1e-5, fused_qkv: true },
-        image_size: 224,
-        patch: 32,
+const ROUNDS: usize = 7;
+
+/// Name, configuration, images in a batch.
+fn cases() -> Vec<(&'static str, VitConfig, usize)> {
+    let vit = |image_size, patch, width, depth| VitConfig {
+        encoder: EncoderConfig {
+            width,
+            depth,
+            heads: width / 64,
+            mlp: 4 * width,
+            activation: Activation::QuickGelu,
+            eps: 1e-5,
+            fused_qkv: true,
+        },
+        image_size,
+        patch,
         channels: 3,
         class_token: true,
         pre_norm: true,
         patch_bias: false,
-    }
+    };
+    vec![
+        ("ViT-B/32-224", vit(224, 32, 768, 12), 1),
+        ("ViT-B/32-224", vit(224, 32, 768, 12), 32),
+        ("ViT-L/14-336", vit(336, 14, 1024, 24), 1),
+        ("ViT-L/14-336", vit(336, 14, 1024, 24), 4),
+    ]
 }
 
-fn throughput(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("vit-b32-224");
-    group.sample_size(10).measurement_time(Duration::from_secs(10));
-    let mut cases = vec![(Device::Cpu, "cpu", vec![1, 16])];
-    cases.extend(Device::new_cuda(0).ok().map(|device| (device, "cuda", vec![1, 64])));
-    for (device, name, batches) in cases {
-        let vit = Vit::new(&vit_b32(), &Weights::fresh(1, &device)).expect("a model of random weights");
-        for batch in batches {
-            let pixels = Tensor::randn(0f32, 1.0, (batch, 3, 224, 224), &device).expect("pixels");
-            group.throughput(Throughput::Elements(batch as u64));
-            group.bench_with_input(BenchmarkId::new(name, batch), &pixels, |bencher, pixels| {
-                bencher.iter(|| {
-                    let states = vit.class_state(black_box(pixels), false).expect("a forward pass");
-                    device.synchronize().expect("a device that answers");
-                    states
-                });
-            });
+fn main() {
+    let mut peer = Peer::start();
+    for (name, config, batch) in cases() {
+        let vit = Vit::new(&config, &Weights::fresh(1, &Device::Cpu)).expect("a model of random weights");
+        let shape = (batch, 3, config.image_size, config.image_size);
+        let pixels = Tensor::randn(0f32, 1.0, shape, &Device::Cpu).expect("pixels");
+        let mut features = || drop(vit.class_state(&pixels, false).expect("a forward pass"));
+        features();
+        if let Some(peer) = &mut peer {
+            peer.seconds(&config, batch);
         }
+        let (mut ours, mut theirs, mut products) = (Vec::new(), Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ours.push(seconds(&mut features));
+            theirs.extend(peer.as_mut().map(|peer| peer.seconds(&config, batch)));
+            products.push(linear_products(&config, batch));
+        }
+        let (ours, products) = (median(ours), median(products));
+        let beside = match theirs.is_empty() {
+            true => "no PyTorch".to_string(),
+            false => {
+                let theirs = median(theirs);
+                format!("PyTorch {:.2}, ratio {:.2}", batch as f64 / theirs, theirs / ours)
+            }
+        };
+        let (speed, share) = (batch as f64 / ours, 100.0 * products / ours);
+        println!(
+            "{name} batch {batch}: {speed:.2} images/s, {beside}; the matrix products of the linear layers alone take {share:.0} % of our time"
+        );
     }
-    group.finish();
 }
 
-criterion_group!(benches, throughput);
-criterion_main!(benches);
+/// Seconds of the linear layers' products, without biases and all else.
+fn linear_products(config: &VitConfig, batch: usize) -> f64 {
+    let (rows, width, mlp) = (batch * config.tokens(), config.encoder.width, config.encoder.mlp);
+    let shapes = [(width, 3 * width), (width, width), (width, mlp), (mlp, width)];
+    let ones = |rows, columns| Tensor::ones((rows, columns), candle_core::DType::F32, &Device::Cpu).expect("a matrix");
+    let pairs = shapes.map(|(input, output)| (ones(rows, input), ones(output, input).t().expect("a matrix")));
+    seconds(&mut || {
+        for _ in 0..config.encoder.depth {
+            pairs.iter().for_each(|(x, w)| drop(x.matmul(w).expect("a product")));
+        }
+    })
+}
+
+fn seconds(work: &mut dyn FnMut()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// PyTorch in a process of its own, which answers a line that describes a tower with the seconds of one pass.
+struct Peer {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peer {
+    fn start() -> Option<Self> {
+        let python = env::var_os("MEDVLM_PYTHON")?;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/vit.py");
+        let script = env::var_os("MEDVLM_BENCH_SCRIPT").unwrap_or_else(|| script.into());
+        let threads = env::var("RAYON_NUM_THREADS")
+            .unwrap_or_else(|_| std::thread::available_parallelism().map_or(1, usize::from).to_string());
+        let command = &mut Command::new(python);
+        let command = command.arg(script).arg(threads).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("the interpreter starts");
+        let (requests, answers) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+        Some(Self { child, requests, answers })
+    }
+
+    fn seconds(&mut self, config: &VitConfig, batch: usize) -> f64 {
+        let EncoderConfig { width, depth, heads, .. } = config.encoder;
+        let VitConfig { image_size, patch, .. } = config;
+        writeln!(self.requests, "{image_size} {patch} {width} {depth} {heads} {batch}").expect("PyTorch listens");
+        let mut line = String::new();
+        self.answers.read_line(&mut line).expect("PyTorch answers");
+        line.trim().parse().expect("seconds")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+    }
+}

@@ -12,7 +12,7 @@ mod norm;
 use candle_nn::Linear;
 
 use crate::{
-    Result,
+    Result, kernels,
     weights::{Init, Weights},
 };
 pub use activation::Activation;
@@ -27,6 +27,7 @@ pub use norm::Norm;
 /// As [`Weights::get`].
 pub fn linear(weights: &Weights, input: usize, output: usize, std: f64) -> Result<Linear> {
     let weight = weights.get("weight", (output, input), Init::Normal(std))?;
+    let weight = if weights.trainable() { weight } else { kernels::stored(&weight)? };
     Ok(Linear::new(weight, Some(weights.get("bias", output, Init::Constant(0.0))?)))
 }
 

@@ -10,6 +10,7 @@
 pub mod device;
 mod error;
 pub mod image;
+mod kernels;
 pub mod layers;
 pub mod text;
 pub mod tokens;

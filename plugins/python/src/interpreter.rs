@@ -8,7 +8,7 @@
 //! | `uv = true` or `"3.11"` | `uv run` with the row's requirements, in this version |
 //!
 //! Without any of them: `$MEDVLM_PYTHON`, the active virtual or conda environment, `uv` if the row has requirements
-//! and it is installed, `python3`. Directories are relative to the manifest.
+//! and it is installed, `python3`. What an option names is relative to the manifest.
 
 use std::{
     env,
@@ -83,7 +83,7 @@ impl Interpreter {
             }),
             Some(("uv", Value::Bool(true))) => surroundings.uv(String::new()),
             Some(("uv", Value::String(version))) => surroundings.uv(version),
-            Some(("uv", Value::Bool(false))) | None => surroundings.any(home, requirements),
+            Some(("uv", Value::Bool(false))) | None => surroundings.any(requirements),
             Some((way, value)) => Err(Error::config(format!("option `{way}` is {value}; expected a string"))),
         }
     }
@@ -126,9 +126,9 @@ impl Surroundings {
         }
     }
 
-    fn any(&self, home: &Path, requirements: &Requirements) -> Result<Interpreter> {
+    fn any(&self, requirements: &Requirements) -> Result<Interpreter> {
         if let Some(python) = &self.python {
-            return self.program(home, &python.to_string_lossy());
+            return self.program(Path::new(""), &python.to_string_lossy());
         }
         if let Some(python) = [&self.venv, &self.conda].into_iter().flatten().find_map(|prefix| in_prefix(prefix)) {
             return Ok(python);
@@ -141,9 +141,9 @@ impl Surroundings {
         })
     }
 
-    fn program(&self, home: &Path, python: &str) -> Result<Interpreter> {
+    fn program(&self, base: &Path, python: &str) -> Result<Interpreter> {
         let found = if python.contains('/') {
-            Some(home.join(python)).filter(|path| path.is_file())
+            Some(base.join(python)).filter(|path| path.is_file())
         } else {
             self.find(python)
         };

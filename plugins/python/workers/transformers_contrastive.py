@@ -11,9 +11,13 @@
 
 import io
 import json
+import os
 import tempfile
 import zipfile
 from pathlib import Path
+
+# The folder with the weights has everything; samples and their whereabouts are nobody's business.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
 from medvlm_worker import ConfigError

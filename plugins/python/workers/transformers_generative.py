@@ -12,6 +12,11 @@ instead of the chat template), `image_token` (what a template writes for an imag
 square), `pad` (images are padded to a square of this colour), `max_pixels`, `repetition_penalty`, `max_new_tokens`.
 """
 
+import os
+
+# The folder with the weights has everything; samples and their whereabouts are nobody's business.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 import torch
 from medvlm_worker import Answer, Request
 from PIL import Image

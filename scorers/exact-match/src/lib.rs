@@ -4,23 +4,24 @@
 //! `exact_match_closed` and `exact_match_open` are the means over the samples whose meta object says `"closed": true`
 //! and `"closed": false`; a dataset that does not say has neither.
 
-mod normal;
-
-pub use normal::normalise;
 use scorer_kit::{
-    Error, Metadata, Sample, SampleScore, Score, Scorer, bad_input, export_scorer, mean, meta, metadata,
+    Error, Metadata, Sample, SampleScore, Score, Scorer, export_scorer, mean, meta, metadata,
     serde::Deserialize,
+    text::{Normaliser, Question, references},
 };
 
-/// The scorer; it takes no configuration.
-#[derive(Debug, Default, Deserialize)]
-#[serde(crate = "scorer_kit::serde", deny_unknown_fields)]
-pub struct ExactMatch {}
+/// The scorer.
+#[derive(Debug, Deserialize)]
+#[serde(crate = "scorer_kit::serde", default, deny_unknown_fields)]
+pub struct ExactMatch {
+    /// How answers and references are made comparable.
+    normaliser: Normaliser,
+}
 
-#[derive(Default, Deserialize)]
-#[serde(crate = "scorer_kit::serde", default)]
-struct Meta {
-    closed: Option<bool>,
+impl Default for ExactMatch {
+    fn default() -> Self {
+        Self { normaliser: Normaliser::Squad }
+    }
 }
 
 impl Scorer for ExactMatch {
@@ -30,16 +31,16 @@ impl Scorer for ExactMatch {
             .value("exact_match", 0.0, 1.0)
             .metric("exact_match_closed", 0.0, 1.0)
             .metric("exact_match_open", 0.0, 1.0)
+            .fields([("normaliser", Normaliser::SCHEMA)])
             .build()
     }
 
     fn score(&self, sample: &Sample) -> Result<Score, Error> {
-        if sample.references.is_empty() {
-            return Err(bad_input(sample, "there is no reference to compare the answer with"));
-        }
-        let closed = meta::<Meta>(sample)?.closed;
-        let answer = normalise(&sample.prediction);
-        let correct = !sample.failed && sample.references.iter().any(|reference| normalise(reference) == answer);
+        let references = references(sample)?;
+        let closed = meta::<Question>(sample)?.closed;
+        let answer = self.normaliser.apply(&sample.prediction);
+        let equal = |reference: &String| self.normaliser.apply(reference) == answer;
+        let correct = !sample.failed && references.iter().any(equal);
         let statistics = closed.map(f64::from).into_iter().collect();
         Ok(Score { statistics, ..Score::of(f64::from(correct)) })
     }
@@ -64,7 +65,7 @@ mod tests {
     fn score(prediction: &str, references: &[&str], meta: &str) -> Score {
         let references = references.iter().map(|r| r.to_string()).collect();
         let sample = Sample { prediction: prediction.into(), references, meta: meta.into(), ..scorer_kit::sample(0) };
-        ExactMatch {}.score(&sample).expect("scored")
+        ExactMatch::default().score(&sample).expect("scored")
     }
 
     #[test]
@@ -75,14 +76,21 @@ mod tests {
     }
 
     #[test]
+    fn the_normaliser_can_be_chosen() {
+        let sample = Sample { prediction: "two".into(), references: vec!["2".into()], ..scorer_kit::sample(0) };
+        let values = |normaliser| ExactMatch { normaliser }.score(&sample).expect("scored").values;
+        assert_eq!((values(Normaliser::Squad), values(Normaliser::Vqa)), (vec![Some(0.0)], vec![Some(1.0)]));
+    }
+
+    #[test]
     fn a_failed_sample_is_wrong_even_beside_an_empty_reference() {
         let sample = Sample { references: vec![String::new()], failed: true, ..scorer_kit::sample(0) };
-        assert_eq!(ExactMatch {}.score(&sample).expect("scored").values, [Some(0.0)]);
+        assert_eq!(ExactMatch::default().score(&sample).expect("scored").values, [Some(0.0)]);
     }
 
     #[test]
     fn no_reference_is_an_error() {
-        let error = ExactMatch {}.score(&scorer_kit::sample(7)).expect_err("nothing to compare with");
+        let error = ExactMatch::default().score(&scorer_kit::sample(7)).expect_err("nothing to compare with");
         assert_eq!(error, Error::BadInput("sample 7: there is no reference to compare the answer with".into()));
     }
 
@@ -98,7 +106,8 @@ mod tests {
                 SampleScore { index, values, statistics, note }
             })
             .collect();
-        let metrics = ExactMatch {}.aggregate(&scores, &[vec![0, 1, 2, 3], vec![0, 0, 1, 3]]).expect("aggregated");
+        let metrics =
+            ExactMatch::default().aggregate(&scores, &[vec![0, 1, 2, 3], vec![0, 0, 1, 3]]).expect("aggregated");
         assert_eq!(metrics[0], [Some(0.5), Some(0.5), Some(1.0)]);
         assert_eq!(metrics[1], [Some(0.5), Some(2.0 / 3.0), None]);
     }

@@ -33,6 +33,12 @@ impl MetadataBuilder {
         self.metric(name, min, max)
     }
 
+    /// A value of each sample without a metric of its name.
+    pub fn sample_value(mut self, name: &str, min: f64, max: f64) -> Self {
+        self.0.values.push(info(name, min, max));
+        self
+    }
+
     /// A metric that `aggregate` returns: higher is better, within `min..=max`.
     pub fn metric(mut self, name: &str, min: f64, max: f64) -> Self {
         self.0.metrics.push(info(name, min, max));
@@ -49,10 +55,23 @@ impl MetadataBuilder {
         self
     }
 
+    /// Capabilities that the scorer imports: `judge`, `embed`.
+    pub fn needs<'a>(mut self, capabilities: impl IntoIterator<Item = &'a str>) -> Self {
+        self.0.needs.extend(capabilities.into_iter().map(str::to_string));
+        self
+    }
+
     /// JSON schema of the configuration; without it the scorer takes none.
     pub fn config_schema(mut self, schema: &str) -> Self {
         self.0.config_schema = schema.into();
         self
+    }
+
+    /// The fields of the configuration, each with its JSON schema; all may be left out.
+    pub fn fields<'a>(self, fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let fields: Vec<String> = fields.into_iter().map(|(name, schema)| format!(r#""{name}":{schema}"#)).collect();
+        let fields = fields.join(",");
+        self.config_schema(&format!(r#"{{"type":"object","additionalProperties":false,"properties":{{{fields}}}}}"#))
     }
 
     /// The metadata.
@@ -68,6 +87,16 @@ fn info(name: &str, min: f64, max: f64) -> MetricInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_make_a_json_schema() {
+        let schema = metadata("x", "0.1.0", "x").fields([("a", r#"{"type":"boolean"}"#), ("b", "{}")]).build();
+        let schema: serde_json::Value = serde_json::from_str(&schema.config_schema).expect("valid JSON");
+        assert_eq!(
+            (&schema["additionalProperties"], &schema["properties"]["a"]["type"]),
+            (&false.into(), &"boolean".into())
+        );
+    }
 
     #[test]
     fn lower_is_better_for_the_last_one_only() {

@@ -70,11 +70,15 @@ impl<S: Scorer> Configured<S> {
     /// See [`Scorer::score`].
     pub fn score(&self, samples: &[Sample]) -> Result<Vec<SampleScore>, Error> {
         let scorer = self.get()?;
-        let score = |sample: &Sample| {
-            let Score { values, statistics, note } = scorer.score(sample)?;
-            Ok(SampleScore { index: sample.index, values, statistics, note })
+        let scores = scorer.score_batch(samples)?;
+        if scores.len() != samples.len() {
+            return Err(Error::Internal(format!("{} scores for {} samples", scores.len(), samples.len())));
+        }
+        let named = |(sample, score): (&Sample, Score)| {
+            let Score { values, statistics, note } = score;
+            SampleScore { index: sample.index, values, statistics, note }
         };
-        samples.iter().map(score).collect()
+        Ok(samples.iter().zip(scores).map(named).collect())
     }
 
     /// See [`Scorer::aggregate`].

@@ -36,15 +36,20 @@
 //! `cargo build --profile scorer --target wasm32-wasip2`. The metric of a scorer without an own `aggregate` is the mean
 //! of each value.
 
+mod ask;
 mod describe;
 mod diagnosis;
 mod export;
 mod probability;
 mod ranking;
 mod resample;
+pub mod text;
 #[doc(hidden)]
 pub mod vectors;
 
+pub use ask::{
+    Answer, JudgeError, Matrix, Message, Request, Response, complete_many, complete_panel, embed_many, message,
+};
 pub use describe::{MetadataBuilder, metadata};
 pub use diagnosis::{Diagnoses, Diagnosis};
 pub use export::{Configured, log};
@@ -59,7 +64,7 @@ pub use serde;
 pub mod bindings {
     wit_bindgen::generate!({
         path: "../../plugin-api/wit",
-        world: "scorer",
+        world: "judge-scorer",
         pub_export_macro: true,
         export_macro_name: "export_component",
         default_bindings_module: "scorer_kit::bindings",
@@ -82,6 +87,12 @@ pub trait Scorer: serde::de::DeserializeOwned {
 
     /// The score of one sample.
     fn score(&self, sample: &Sample) -> Result<Score, Error>;
+
+    /// The scores of a batch, in its order. Worth writing where a whole batch costs less than its samples, as with a
+    /// judge, which is asked about all of them at once. No score may depend on the other samples.
+    fn score_batch(&self, samples: &[Sample]) -> Result<Vec<Score>, Error> {
+        samples.iter().map(|sample| self.score(sample)).collect()
+    }
 
     /// The metrics of one scorer run under each resample: lists of positions in `scores` that may repeat. One value
     /// for each of the metadata's metrics, none where a metric is undefined.

@@ -61,3 +61,58 @@ pub fn assert_vectors<S: Scorer>(vectors: &str) {
         }
     }
 }
+
+/// Answers or captions, and their scores in another implementation.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextVector {
+    name: String,
+    config: serde_json::Value,
+    samples: Vec<TextSample>,
+    /// For each sample, its values.
+    values: Vec<Vec<Option<f64>>>,
+    /// What `aggregate` should return for all samples.
+    metrics: Vec<Option<f64>>,
+    tolerance: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TextSample {
+    prediction: String,
+    references: Vec<String>,
+}
+
+/// Panics unless the scorer's values and metrics are those of the reference vectors, which `scorers/text_vectors.py`
+/// makes.
+pub fn assert_text_vectors<S: Scorer>(vectors: &str) {
+    let vectors: Vec<TextVector> = serde_json::from_str(vectors).expect("valid JSON");
+    assert!(!vectors.is_empty(), "there are no vectors");
+    for TextVector { name, config, samples, values, metrics: expected, tolerance } in vectors {
+        let scorer: S = serde_json::from_value(config).expect("a valid configuration");
+        let text = |(index, text): (u32, &TextSample)| {
+            let TextSample { prediction, references } = text;
+            Sample { prediction: prediction.clone(), references: references.clone(), ..sample(index) }
+        };
+        let samples: Vec<Sample> = (0..).zip(&samples).map(text).collect();
+        let scores = scored(&scorer, samples.iter().cloned());
+        assert_eq!(scores.len(), values.len(), "{name}");
+        let close = |actual: &[Option<f64>], expected: &[Option<f64>]| {
+            let equal = |(actual, expected): (&Option<f64>, &Option<f64>)| match (actual, expected) {
+                (Some(actual), Some(expected)) => (actual - expected).abs() <= tolerance,
+                _ => actual == expected,
+            };
+            actual.len() == expected.len() && actual.iter().zip(expected).all(equal)
+        };
+        for ((sample, score), expected) in samples.iter().zip(&scores).zip(&values) {
+            let Sample { prediction, references, .. } = sample;
+            assert!(
+                close(&score.values, expected),
+                "{name}: {prediction:?} against {references:?} is {:?}, not {expected:?}",
+                score.values
+            );
+        }
+        let actual = metrics(&scorer, samples);
+        assert!(close(&actual, &expected), "{name}: the metrics are {actual:?}, not {expected:?}");
+    }
+}

@@ -9,8 +9,11 @@ pub struct Copy<'a> {
     pub id: &'a str,
 }
 
+/// What makes the files of a copy.
+pub type LayOut = fn(&Copy);
+
 /// Every diagnosis dataset and what lays it out.
-pub fn all() -> [(&'static str, fn(&Copy)); 13] {
+pub fn all() -> [(&'static str, LayOut); 13] {
     [
         ("breast-mnist", |copy| medmnist(copy, "breastmnist.npz", &[], 2)),
         ("camelyon17", camelyon17),

@@ -1,6 +1,6 @@
 """A model without torch or numpy that answers from its pixels, and misbehaves on request.
 
-Options: `behave` (see `Model.misbehave`), `poison` (misbehave for images whose first pixel has this red value, or prompts
+Options: `behave` (see `Model.misbehave`), `shift` (how far `inspect` is off), `poison` (misbehave for images whose first pixel has this red value, or prompts
 that contain this text), `once` (a file that is made at the first misbehaviour, after which the model behaves) and `trail`
 (a file that receives the number of each process that is started).
 """
@@ -21,7 +21,7 @@ class Model:
             with open(trail, "a") as file:
                 print(os.getpid(), file=file)
             self.trail = trail
-        self.weights = open_.weights
+        self.shift = open_.option("shift", 0.0)
         if self.behave == "refuse":
             raise InputError("this model does not open")
         if self.behave == "exit-early":
@@ -57,7 +57,12 @@ class Model:
         return [[[float(len(word)), 1.0] for word in text.split()] for text in texts]
 
     def inspect(self, request, images):
-        return {"image_features": self.features(images), "sizes": [[image.height, image.width] for image in images]}
+        features = [[value + self.shift for value in row] for row in self.features(images)]
+        seen = {"image_features": features, "sizes": [[image.height, image.width] for image in images]}
+        if request.prompt:
+            ids = list(request.prompt.encode())
+            seen["generation"] = Answer("yes", prompt_ids=ids, generated_ids=[7, 8 if self.shift else 9])
+        return seen
 
     def misbehave(self, poisoned):
         if not poisoned or self.once and os.path.exists(self.once):

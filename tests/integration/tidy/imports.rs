@@ -3,7 +3,19 @@
 /// Modules of the host from the bottom up.
 const LAYERS: [&[&str]; 4] = [
     &["error", "ids"],
-    &["adapter", "config", "dataset", "model", "prediction", "report", "scorer", "stats", "submission"],
+    &[
+        "adapter",
+        "config",
+        "dataset",
+        "evidence",
+        "judge",
+        "model",
+        "prediction",
+        "report",
+        "scorer",
+        "stats",
+        "submission",
+    ],
     &["run"],
     &["cli"],
 ];

@@ -105,10 +105,11 @@ impl HubAccess {
     }
 }
 
-/// Patterns of all files that the manifest reads or asks for.
+/// Patterns of all files that the manifest asks for: those of the hub, else what it reads, and archives.
 pub fn patterns(manifest: &Manifest, hub: &Hub) -> Vec<String> {
     let split = manifest.splits.values().flat_map(|split| &split.files);
     let mut patterns: Vec<String> = manifest.files.iter().chain(split).chain(&hub.files).cloned().collect();
+    patterns.extend(manifest.unpack.keys().cloned());
     patterns.sort();
     patterns.dedup();
     patterns

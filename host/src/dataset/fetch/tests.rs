@@ -221,6 +221,32 @@ fn the_hub_tells_files_and_checksums_and_gets_the_token() {
 }
 
 #[test]
+fn archives_of_the_hub_are_unpacked_beside_the_data() {
+    let dir = tempfile::tempdir().expect("directory");
+    let text = "title = 't'\ncitation = 'c'\nlicence = 'l'\naccess = 'open'\nobtain = 'o'\nreader = 'json'\n\
+                files = ['test.json']\nfields = { image = 'img' }\ncaption = { report = 'a', prompt = 'p' }\nsplits.test = {}\n\
+                hub = { repo = 'me/tiny', revision = 'main' }\nunpack = { 'imgs.zip' = 'pictures' }\n";
+    std::fs::write(dir.path().join("tiny.toml"), text).expect("written");
+    let manifest = Manifest::load(&dir.path().join("tiny.toml")).expect("valid");
+    let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    writer.start_file("imgs/a.png", zip::write::SimpleFileOptions::default()).expect("begun");
+    writer.write_all(b"a picture").expect("written");
+    let archive = writer.finish().expect("finished").into_inner();
+    let list = br#"[{"type":"file","path":"test.json"},{"type":"file","path":"imgs.zip"},{"type":"file","path":"x"}]"#;
+    let (tree, files) = ("/api/datasets/me/tiny/tree/main?recursive=true", "/datasets/me/tiny/resolve/main");
+    let (table, images) = (format!("{files}/test.json"), format!("{files}/imgs.zip"));
+    let server = serve(&[(tree, list), (&table, b"[]"), (&images, &archive)], &[]);
+    let hub = HubAccess { endpoint: server.address.clone(), ..HubAccess::default() };
+    let copy = dir.path().join("copy");
+    for _ in 0..2 {
+        let found = fetch(&manifest, &copy, None, &hub, &mut |_, _, _| {}).expect("fetched");
+        assert_eq!(found, [copy.join("test.json"), copy.join("imgs.zip")]);
+        assert_eq!(std::fs::read(copy.join("pictures/imgs/a.png")).expect("unpacked"), b"a picture");
+    }
+    assert_eq!(server.log().len(), 4, "files are downloaded once");
+}
+
+#[test]
 fn offline_only_the_local_cache_of_the_hub_serves() {
     let dir = tempfile::tempdir().expect("directory");
     let manifest = of_hub(dir.path());

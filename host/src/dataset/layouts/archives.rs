@@ -1,10 +1,12 @@
 //! NumPy archives: MedMNIST has one for all images, GF3300 one for each.
 
+use std::marker::Copy as Copy_;
+
 use npyz::WriterBuilder;
 
 use super::*;
 
-fn write<T: npyz::AutoSerialize + Copy_>(copy: &Copy, name: &str, arrays: &[(&str, &[u64], &[T])]) {
+pub(super) fn write<T: npyz::AutoSerialize + Copy_>(copy: &Copy, name: &str, arrays: &[(&str, &[u64], &[T])]) {
     let mut archive = npyz::npz::NpzWriter::create(copy.path(name)).expect("created");
     for (name, shape, values) in arrays {
         let writer = archive.array(name, Default::default()).expect("array");
@@ -13,8 +15,6 @@ fn write<T: npyz::AutoSerialize + Copy_>(copy: &Copy, name: &str, arrays: &[(&st
         writer.finish().expect("finished");
     }
 }
-
-use std::marker::Copy as Copy_;
 
 fn medmnist(id: &'static str, file: &str, channels: u64, classes: u8) -> Copy {
     let copy = Copy::of(id);

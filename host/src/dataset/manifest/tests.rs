@@ -90,7 +90,23 @@ fn what_cannot_work_is_refused_when_it_is_read() {
             ),
             "the rule `fairmedfm` needs a `group`, and the parts `train` and `test`",
         ),
+        (
+            format!("partition = {{ rule = 'python', unit = 'u', parts = {{ a = 0.5, b = 0.5 }} }}\n{CLASSES}"),
+            "the rule `python` needs the parts `train` and `test`, and takes no `group`",
+        ),
+        (
+            format!("[[question]]\n{question}letter = true\n[splits.test]\n"),
+            "`letter` and `options` of a [[question]] go together",
+        ),
+        (
+            format!("[[question]]\n{question}[templates]\ndefault = '{{% if answer %}}{{% endif %}}'\n[splits.test]\n"),
+            "template `default`: it looks at the answer; give it another name",
+        ),
         (format!("array = {{ key = 'a' }}\n{CLASSES}"), "[array] and the reader `npz-per-image` go together"),
+        (
+            format!("{CLASSES}closed = 1\n"),
+            "split `test` counts closed questions, and the manifest has no [[question]]",
+        ),
         (
             format!("{CLASSES}counts = {{ caption = 1 }}\n"),
             "split `test` counts samples of `caption`, which the manifest does not offer",

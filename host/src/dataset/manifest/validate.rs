@@ -1,6 +1,6 @@
 //! What a manifest must not say, found when it is read.
 
-use super::{Class, Diagnosis, Manifest, PUBLISHED, Partition, Reader, Rule, Uncertain};
+use super::{Class, DEFAULT, Diagnosis, Manifest, PUBLISHED, Partition, Question, Reader, Rule, Uncertain};
 use crate::{dataset::columns, ids::check_name};
 
 impl Manifest {
@@ -15,7 +15,8 @@ impl Manifest {
         if self.diagnosis.is_some() != (self.classes.len() >= 2) {
             return Err("[diagnosis] and at least two [[class]] tables go together".into());
         }
-        if !self.files.is_empty() && !self.any_of.is_empty() {
+        let both = |files: &[String], any_of: &[String]| !files.is_empty() && !any_of.is_empty();
+        if both(&self.files, &self.any_of) || self.splits.values().any(|split| both(&split.files, &split.any_of)) {
             return Err("`files` and `any_of` exclude each other".into());
         }
         if self.questions.len() > 1 && self.questions.iter().any(|question| question.name.is_none()) {
@@ -48,20 +49,21 @@ impl Manifest {
         let needs_files = self.reader != Reader::ImageFolder && self.files.is_empty() && self.any_of.is_empty();
         for (name, split) in &self.splits {
             check_name("split", name).map_err(|e| e.to_string())?;
-            if needs_files && split.files.is_empty() {
+            if needs_files && !split.has_files() {
                 return Err(format!("split `{name}` has no files: add `files` to it or to the manifest"));
             }
             if let Some(task) = split.counts.keys().find(|task| !self.tasks().contains(task)) {
                 return Err(format!("split `{name}` counts samples of `{task}`, which the manifest does not offer"));
             }
+            if split.closed.is_some() && self.questions.is_empty() {
+                return Err(format!("split `{name}` counts closed questions, and the manifest has no [[question]]"));
+            }
         }
         let columns = self.columns.iter().chain(self.splits.values().flat_map(|split| &split.columns));
         let mut columns = columns.map(|(name, source)| (name, columns::check(source)));
         columns.try_for_each(|(name, checked)| checked.map_err(|e| format!("column `{name}`: {e}")))?;
-        self.templates.iter().try_for_each(|(name, source)| {
-            let checked = minijinja::Environment::new().template_from_str(source).map(|_| ());
-            checked.map_err(|e| format!("template `{name}`: {e}"))
-        })
+        self.questions.iter().try_for_each(validate_question)?;
+        self.templates.iter().try_for_each(|(name, source)| validate_template(name, source))
     }
 
     fn validate_labels(&self, rule: &Diagnosis) -> std::result::Result<(), String> {
@@ -87,8 +89,28 @@ fn validate_partition(partition: &Partition) -> std::result::Result<(), String> 
         return Err("the `parts` of [partition] must be shares that sum to 1".into());
     }
     let names: Vec<&str> = partition.parts.keys().map(String::as_str).collect();
+    if partition.rule == Rule::Python && (names != ["test", "train"] || partition.group.is_some()) {
+        return Err("the rule `python` needs the parts `train` and `test`, and takes no `group`".into());
+    }
     if partition.rule == Rule::FairMedFm && (names != ["test", "train"] || partition.group.is_none()) {
         return Err("the rule `fairmedfm` needs a `group`, and the parts `train` and `test`".into());
+    }
+    Ok(())
+}
+
+fn validate_question(question: &Question) -> std::result::Result<(), String> {
+    match question.options.len() {
+        0 if question.letter => Err("`letter` and `options` of a [[question]] go together".into()),
+        27.. => Err("a [[question]] has more `options` than the alphabet has letters".into()),
+        _ => Ok(()),
+    }
+}
+
+fn validate_template(name: &str, source: &str) -> std::result::Result<(), String> {
+    let environment = minijinja::Environment::new();
+    let template = environment.template_from_str(source).map_err(|e| format!("template `{name}`: {e}"))?;
+    if name == DEFAULT && template.undeclared_variables(false).contains("answer") {
+        return Err(format!("template `{name}`: it looks at the answer; give it another name"));
     }
     Ok(())
 }

@@ -17,9 +17,29 @@ pub struct Fields {
     /// Directories of the image paths, relative to the root; of several the first that holds the image counts.
     #[serde(default)]
     pub image_folders: Vec<PathBuf>,
+    /// How many of a row's images make its sample.
+    #[serde(default)]
+    pub images: Views,
+    /// Rows that name an image file which is not there are left out and counted, where else they are errors.
+    #[serde(default)]
+    pub skip_missing: bool,
     /// Columns to compare groups by, such as sex or age group.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Further columns that scorers may see, such as the kind of a question.
+    #[serde(default)]
+    pub meta: Vec<String>,
+}
+
+/// How many of a row's images make its sample.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Views {
+    /// All, in their order.
+    #[default]
+    All,
+    /// The first.
+    First,
 }
 
 /// A condition on one column. Values compare as text without surrounding space and without regard to ASCII case;
@@ -36,6 +56,8 @@ pub struct Filter {
     pub one_of: Option<Vec<String>>,
     /// The value is none of these.
     pub not: Option<Vec<String>>,
+    /// The value starts with this.
+    pub starts: Option<String>,
 }
 
 /// Fits a row whose column starts with `starts`; the patient is the text up to the first `until` after that.
@@ -111,9 +133,12 @@ pub struct Question {
     pub closed: Option<bool>,
     /// Closed are the questions of the rows that meet this condition.
     pub closed_when: Option<Filter>,
-    /// Columns with the options of a multiple-choice question.
+    /// Columns with the options of a multiple-choice question: A, B and so on; an empty one is no option.
     #[serde(default)]
     pub options: Vec<String>,
+    /// The answer is the letter of an option, where else it is its text.
+    #[serde(default)]
+    pub letter: bool,
 }
 
 /// Captioning.
@@ -133,6 +158,9 @@ pub struct Split {
     /// As the manifest's own `files`.
     #[serde(default)]
     pub files: Vec<String>,
+    /// As the manifest's own `any_of`.
+    #[serde(default)]
+    pub any_of: Vec<String>,
     /// Directory (image-folder), array prefix (npz) or member (json) of this split; the split's name without it.
     pub key: Option<String>,
     /// Further conditions on rows.
@@ -144,6 +172,8 @@ pub struct Split {
     /// Directories of this split's images: a row whose image is in none of them belongs to another split.
     #[serde(default)]
     pub image_folders: Vec<PathBuf>,
+    /// Overrides `fields.images`.
+    pub images: Option<Views>,
     /// Overrides `diagnosis.uncertain`.
     pub uncertain: Option<Uncertain>,
     /// The split comes from files that only some copies hold. A copy without them is complete, and columns that only
@@ -153,6 +183,8 @@ pub struct Split {
     /// Expected number of samples per task.
     #[serde(default)]
     pub counts: BTreeMap<Task, u64>,
+    /// Expected number of closed questions.
+    pub closed: Option<u64>,
 }
 
 /// A split of the rows where the publisher gives none. It adds the column `part`, for the conditions of the splits.
@@ -179,6 +211,9 @@ pub enum Rule {
     /// Parts `train` and `test` as FairMedFM makes them with scikit-learn.
     #[serde(rename = "fairmedfm")]
     FairMedFm,
+    /// Parts `test` and `train` as Python's `random.Random(seed).shuffle` of the units in their order makes them: the
+    /// first ones are the test part.
+    Python,
     /// By the order of a seeded digest of each unit.
     Seeded,
 }
@@ -236,6 +271,13 @@ pub struct Hub {
     /// Further files, such as archives of images.
     #[serde(default)]
     pub files: Vec<String>,
+}
+
+impl Split {
+    /// Whether the split names files of its own.
+    pub fn has_files(&self) -> bool {
+        !self.files.is_empty() || !self.any_of.is_empty()
+    }
 }
 
 fn one() -> f64 {

@@ -20,7 +20,7 @@ pub fn rows(dir: &Path, root: &Path) -> Result<Table> {
     if rows.is_empty() {
         return Err(Error::invalid(dir, "no images in directories of classes"));
     }
-    Ok(Table { file: dir.into(), columns: ["class", "path", "file", "stem"].map(String::from).into(), rows })
+    Ok(Table::new(dir, ["class", "path", "file", "stem"].map(String::from), rows))
 }
 
 fn row(root: &Path, class: &Path, image: PathBuf) -> Row {

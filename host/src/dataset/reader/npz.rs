@@ -47,7 +47,7 @@ pub fn rows(path: &Path, key: &str) -> Result<Table> {
         let image = ImageRef(Place::Npz { file: file.clone(), array: array.clone(), index });
         Row { name: None, cells: [("label".to_string(), label(flags))].into_iter().collect(), images: vec![image] }
     });
-    Ok(Table { file: path.into(), columns: ["label".to_string()].into(), rows: rows.collect() })
+    Ok(Table::new(path, ["label".to_string()], rows.collect()))
 }
 
 /// An archive and the name of an array in it.

@@ -31,12 +31,12 @@ pub fn rows(path: &Path, image_column: Option<&str>) -> Result<Table> {
         None => None,
     };
     let kept: Vec<TypePtr> = schema.get_fields().iter().filter(|field| Some(field.name()) != held).cloned().collect();
-    let columns = kept.iter().map(|field| field.name().to_string()).collect();
+    let columns: Vec<String> = kept.iter().map(|field| field.name().to_string()).collect();
     let rows = match kept.is_empty() {
         true => vec![Row::default(); usize::try_from(reader.metadata().file_metadata().num_rows()).unwrap_or_default()],
         false => records(path, &reader, None, kept)?.into_iter().map(cells).collect(),
     };
-    let mut table = Table { file: path.into(), columns, rows };
+    let mut table = Table::new(path, columns, rows);
     if let Some(held) = held {
         let (file, column): (Arc<Path>, Arc<str>) = (path.into(), held.into());
         for (row, number) in table.rows.iter_mut().zip(0..) {

@@ -18,7 +18,8 @@ pub fn rows(path: &Path) -> Result<Table> {
         cells: header.iter().cloned().zip(line.into_iter().map(Into::into)).collect(),
         ..Row::default()
     };
-    Ok(Table { file: path.into(), rows: lines.map(row).collect(), columns: header.into_iter().collect() })
+    let rows = lines.map(row).collect();
+    Ok(Table::new(path, header, rows))
 }
 
 fn text(cell: &Data) -> String {

@@ -88,7 +88,7 @@ fn object(path: &Path, number: usize, value: Value) -> Result<Map<String, Value>
 fn table(path: &Path, objects: Vec<Map<String, Value>>) -> Table {
     let columns: BTreeSet<String> = objects.iter().flat_map(Map::keys).cloned().collect();
     let rows = objects.into_iter().map(|cells| Row { cells, ..Row::default() }).collect();
-    Table { file: path.into(), columns, rows }
+    Table::new(path, columns, rows)
 }
 
 fn at(path: &Path, line: usize) -> PathBuf {

@@ -123,7 +123,7 @@ fn each_row_gives_one_sample_per_question_that_it_answers() {
     assert_eq!(ids, ["1.a", "1.b", "2.a", "2.b", "3.a"]);
     assert_eq!([samples[0].closed, samples[1].closed, samples[2].closed], [Some(true), Some(false), Some(false)]);
     assert_eq!(samples[0].target, Target::Answers(vec!["Yes".into()]));
-    assert_eq!(samples[1].target, Target::Answers(vec!["left".into(), "left side".into()]));
+    assert_eq!(samples[1].target, Target::Answers(vec!["A".into(), "left".into(), "left side".into()]));
     assert_eq!(samples[3].target, Target::Answers(vec!["12".into()]));
     assert_eq!((samples[1].question.as_deref(), samples[1].options.len()), (Some("where?"), 2));
 }
@@ -135,10 +135,13 @@ fn templates_see_question_and_answer() {
                      "a2": "left", "A": "", "B": ""});
     std::fs::write(dir.path().join("a.json"), json!([row]).to_string()).expect("written");
     let dataset = Dataset::open(&load(dir.path(), "", VQA), Some(dir.path())).expect("opened");
-    let samples = dataset.samples("test", Task::Vqa).expect("samples");
-    assert_eq!(dataset.render_question(&samples[0], "yes-no").expect("rendered"), "Yes or no: is it?");
-    assert_eq!(dataset.render_question(&samples[1], "yes-no").expect("rendered"), "q");
-    let error = dataset.render_question(&samples[0], "yes_no").expect_err("unknown").to_string();
+    let prompts = |template| {
+        let samples = dataset.prompted("test", Task::Vqa, template).expect("samples");
+        samples.into_iter().map(|sample| sample.prompt.expect("a prompt")).collect::<Vec<_>>()
+    };
+    assert_eq!(prompts(Some("yes-no")), ["Yes or no: is it?", "q"]);
+    assert_eq!(prompts(None), ["is it?", "q"]);
+    let error = dataset.prompted("test", Task::Vqa, Some("yes_no")).expect_err("unknown").to_string();
     assert_eq!(error, "dataset `tiny` has no template `yes_no`; did you mean `yes-no`?");
 }
 
@@ -164,4 +167,52 @@ fn image_references_read_as_paths() {
     let tasks = "[caption]\nreport = 'report'\nprompt = 'describe'\n[splits.test]\n";
     let image: ImageRef = read(tasks, Task::Caption, rows).expect("samples")[0].images[0].clone();
     assert!(image.to_string().ends_with("x.png"), "{image}");
+}
+
+const CHOICES: &str = "[[question]]\nquestion = 'q'\nanswer = 'gold'\noptions = ['A', 'B', 'C']\n[splits.test]\n";
+
+fn choices(extra: &str, gold: Value, b: &str) -> Sample {
+    let row =
+        json!({"id": 1, "image": "i", "sex": "", "q": "which?", "gold": gold, "A": "Left lung ", "B": b, "C": "A"});
+    let tasks = CHOICES.replace("[splits", &format!("{extra}\n[splits"));
+    read(&tasks, Task::Vqa, json!([row])).expect("samples").remove(0)
+}
+
+#[test]
+fn the_right_option_is_known_by_its_text_or_by_its_letter() {
+    let right = |extra, gold: Value, b| match choices(extra, gold, b).target {
+        Target::Answers(answers) => answers.join("|"),
+        Target::Labels(_) => panic!("no answers"),
+    };
+    assert_eq!(right("", json!("LEFT LUNG"), "heart"), "A|Left lung");
+    assert_eq!(right("", json!("a"), "heart"), "C|A");
+    assert_eq!(right("", json!("liver"), "heart"), "liver", "no option is right");
+    assert_eq!(right("letter = true", json!("a"), "heart"), "A|Left lung");
+    assert_eq!(right("letter = true", json!("D"), "heart"), "D", "no such option");
+    let gap = choices("letter = true", json!("C"), " ");
+    let letters: Vec<&str> = gap.options.iter().map(|choice| choice.letter.as_str()).collect();
+    assert_eq!((letters, gap.target), (vec!["A", "C"], Target::Answers(vec!["C".into(), "A".into()])));
+}
+
+#[test]
+fn conditions_on_beginnings_and_missing_values_leave_rows_out() {
+    let row = |id: u32, lang: Value, more: Value| json!({"id": id, "image": "i", "sex": "", "report": "r", "lang": lang, "more": more});
+    let rows = json!([
+        row(1, json!("EN"), json!("x")),
+        row(2, json!("en-gb"), json!("None")),
+        row(3, json!("zh"), json!("x")),
+        row(4, Value::Null, json!("x")),
+        row(5, json!("é"), json!("x")),
+        row(6, json!("english"), Value::Null),
+        row(7, json!("english"), json!("none")),
+    ]);
+    let found = |head: &str, rows: &Value| {
+        let tasks = format!("{head}\n[caption]\nreport = 'report'\nprompt = 'p'\n[splits.test]\n");
+        let samples = read(&tasks, Task::Caption, rows.clone()).expect("samples");
+        samples.into_iter().map(|sample| sample.id).collect::<Vec<_>>().join("")
+    };
+    assert_eq!(found("where = [{ column = 'lang', starts = 'en' }]", &rows), "1267");
+    let mut whole = rows.clone();
+    whole.as_array_mut().expect("rows").iter_mut().for_each(|row| row["sex"] = json!("f"));
+    assert_eq!(found("complete = true", &whole), "1357", "as pandas' dropna would");
 }

@@ -17,6 +17,10 @@ use crate::{
 pub(super) struct Pairs {
     /// Positions in the split, of each side.
     indices: Vec<[u32; 2]>,
+    /// The patient of each sample, or its own name.
+    patients: Vec<String>,
+    /// The classes of each sample, where draws keep their numbers.
+    strata: Option<Vec<Vec<u32>>>,
     /// The samples of each patient.
     pub clusters: Clusters,
     /// What a ROC curve is drawn from, for diagnoses with two classes.
@@ -60,17 +64,40 @@ impl Pairs {
                 sample.id, a.place.cell, b.place.cell
             )));
         }
-        let patients: Vec<&str> = pairs.iter().map(|[(s, _), _]| s.patient.as_deref().unwrap_or(&s.id)).collect();
-        let mut clusters = Clusters::new(&patients);
-        if stratified {
-            clusters = clusters.stratified(&classes(&pairs)?);
-        }
+        let patient = |[(sample, _), _]: &[Answer<'_>; 2]| sample.patient.clone().unwrap_or_else(|| sample.id.clone());
+        let strata = if stratified { Some(classes(&pairs)?) } else { None };
         let binary = (a.cell.id.task == Task::Diagnosis && a.cell.manifest.classes.len() == 2).then(|| binary(&pairs));
-        Ok(Self {
-            indices: pairs.iter().map(|pair| pair.map(|(sample, _)| sample.index)).collect(),
-            clusters,
-            binary: binary.flatten(),
-        })
+        let indices = pairs.iter().map(|pair| pair.map(|(sample, _)| sample.index)).collect();
+        Ok(Self::build(indices, pairs.iter().map(patient).collect(), strata, binary.flatten()))
+    }
+
+    fn build(
+        indices: Vec<[u32; 2]>,
+        patients: Vec<String>,
+        strata: Option<Vec<Vec<u32>>>,
+        binary: Option<Binary>,
+    ) -> Self {
+        let mut clusters = Clusters::new(&patients.iter().map(String::as_str).collect::<Vec<_>>());
+        if let Some(classes) = &strata {
+            clusters = clusters.stratified(&classes.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+        Self { indices, patients, strata, clusters, binary }
+    }
+
+    /// The pairs that a scorer with conditions is for: those that it scored on the first side.
+    pub fn scored(&self, side: &Side, scorer: &str) -> Result<Self> {
+        let lines = score::read_lines(&side.dir)?;
+        let scored: Vec<bool> =
+            self.indices.iter().map(|pair| lines.contains_key(&(scorer.to_string(), pair[0]))).collect();
+        fn kept<T: Clone>(all: &[T], kept: &[bool]) -> Vec<T> {
+            all.iter().zip(kept).filter(|(_, kept)| **kept).map(|(item, _)| item.clone()).collect()
+        }
+        let strata = self.strata.as_ref().map(|strata| kept(strata, &scored));
+        let binary = self.binary.as_ref().map(|binary| Binary {
+            labels: kept(&binary.labels, &scored),
+            probabilities: [0, 1].map(|side| kept(&binary.probabilities[side], &scored)),
+        });
+        Ok(Self::build(kept(&self.indices, &scored), kept(&self.patients, &scored), strata, binary))
     }
 
     /// Number of samples.
@@ -92,9 +119,9 @@ impl Pairs {
 
 type Answer<'a> = (&'a Sample, &'a Prediction);
 
-fn classes<'a>(pairs: &[[Answer<'a>; 2]]) -> Result<Vec<&'a [u32]>> {
-    let class = |[(sample, _), _]: &[Answer<'a>; 2]| match &sample.target {
-        Target::Labels(labels) => Ok(labels.as_slice()),
+fn classes(pairs: &[[Answer<'_>; 2]]) -> Result<Vec<Vec<u32>>> {
+    let class = |[(sample, _), _]: &[Answer<'_>; 2]| match &sample.target {
+        Target::Labels(labels) => Ok(labels.clone()),
         Target::Answers(_) => Err(Error::usage(
             "--stratified keeps the number of patients of each class; questions and captions have none",
         )),

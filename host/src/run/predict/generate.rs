@@ -23,9 +23,9 @@ pub fn generate(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>], store:
         all.extend(images(ready));
         requests.push(Request {
             index: position as u32,
-            prompt: ready.sample.question.clone().unwrap_or_default(),
+            prompt: ready.sample.prompt.clone().unwrap_or_default(),
             images: (first..all.len() as u32).collect(),
-            options: ready.sample.options.clone(),
+            options: ready.sample.options.iter().map(|choice| choice.text.clone()).collect(),
             raw: false,
         });
     }

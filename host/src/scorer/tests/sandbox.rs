@@ -136,7 +136,8 @@ fn patched(name: &str, from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn an_import_that_is_not_granted_is_refused_before_anything_runs() {
     let judge = fs::read(component("wants_judge")).expect("built");
-    assert_eq!(refusal(&judge), "imports `medvlm:scorer/judge` but the suite does not grant it");
+    let sentence = "imports `medvlm:scorer/judge` but the suite does not grant it: add a table [judge] with model = \"…\" to the suite";
+    assert_eq!(refusal(&judge), sentence);
     let unknown = patched("misbehave", "medvlm:scorer/log@", "medvlm:scorer/key@");
     assert_eq!(refusal(&unknown), "imports `medvlm:scorer/key`, which the host does not have");
     let foreign = patched("misbehave", "medvlm:scorer/log@", "medvln:scorer/log@");

@@ -4,7 +4,7 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Linear, Module, ops};
 
 use super::{EncoderConfig, linear};
-use crate::{Result, weights::Weights};
+use crate::{Result, kernels, weights::Weights};
 
 /// Multi-head self-attention (Vaswani et al. 2017) with biased projections.
 pub struct Attention {
@@ -46,6 +46,22 @@ impl Attention {
     /// # Errors
     /// Shapes do not agree.
     pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        Ok(self.output.forward(&self.mixed(x, mask, train)?)?)
+    }
+
+    /// `residual` plus what [`Attention::forward`] gives, for inference.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn onto(&self, residual: &Tensor, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
+        kernels::linear(&self.output, &self.mixed(x, mask, false)?, None, Some(residual))
+    }
+
+    /// The values that each token attends to, mixed: `[batch, tokens, width]`.
+    fn mixed(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
+        if let (Input::Fused(qkv), None, false) = (&self.input, mask, train) {
+            return kernels::attention(&kernels::linear(qkv, x, None, None)?, self.heads, self.scale);
+        }
         let (batch, tokens, width) = x.dims3()?;
         let [q, k, v] = self.heads_of(x)?;
         let scores = (q * self.scale)?.matmul(&k.transpose(2, 3)?)?;
@@ -54,8 +70,7 @@ impl Attention {
             None => scores,
         };
         let weights = if train { ops::softmax(&scores, D::Minus1)? } else { ops::softmax_last_dim(&scores)? };
-        let mixed = weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, width))?;
-        Ok(self.output.forward(&mixed)?)
+        Ok(weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, width))?)
     }
 
     /// Query, key and value, each `[batch, heads, tokens, width / heads]`.
@@ -101,5 +116,5 @@ fn add_mask(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
 fn fuse(parts: &[Linear; 3]) -> Result<Linear> {
     let weight = Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?;
     let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
-    Ok(Linear::new(weight, Some(Tensor::cat(&biases, 0)?)))
+    Ok(Linear::new(kernels::stored(&weight)?, Some(Tensor::cat(&biases, 0)?)))
 }

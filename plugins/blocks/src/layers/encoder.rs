@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use candle_nn::{Linear, Module};
 
 use super::{Activation, Attention, Norm, linear};
-use crate::{Error, Result, weights::Weights};
+use crate::{Error, Result, kernels, weights::Weights};
 
 /// Dimensions and choices of an [`Encoder`].
 #[derive(Debug, Clone, PartialEq)]
@@ -96,8 +96,13 @@ impl EncoderLayer {
     /// # Errors
     /// Shapes do not agree.
     pub fn forward(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
-        let x = (x + self.attention.forward(&self.norm1.forward(x, train)?, mask, train)?)?;
-        let hidden = self.activation.forward(&self.fc1.forward(&self.norm2.forward(&x, train)?)?)?;
-        Ok((&x + self.fc2.forward(&hidden)?)?)
+        if train {
+            let x = (x + self.attention.forward(&self.norm1.forward(x, train)?, mask, train)?)?;
+            let hidden = self.activation.forward(&self.fc1.forward(&self.norm2.forward(&x, train)?)?)?;
+            return Ok((&x + self.fc2.forward(&hidden)?)?);
+        }
+        let x = self.attention.onto(x, &self.norm1.forward(x, train)?, mask)?;
+        let hidden = kernels::linear(&self.fc1, &self.norm2.forward(&x, train)?, Some(self.activation), None)?;
+        kernels::linear(&self.fc2, &hidden, None, Some(&x))
     }
 }

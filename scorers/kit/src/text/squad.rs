@@ -6,37 +6,50 @@
 /// Two deviations: a decimal point stays, so that "3.5 cm" does not equal "35 cm"; and where nothing but articles would
 /// be left, they stay, so that the choice "A" does not equal an empty answer.
 pub fn normalise(text: &str) -> String {
-    let bare = drop_punctuation(&text.to_lowercase());
-    let normal = collapse(&drop_articles(&bare));
-    if normal.is_empty() { collapse(&bare) } else { normal }
+    let lower = text.to_lowercase();
+    let normal = collapse(&lower, true);
+    if normal.is_empty() { collapse(&lower, false) } else { normal }
 }
 
-fn drop_punctuation(text: &str) -> String {
-    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
-    let decimal_point = |at: usize| digit(text[..at].chars().next_back()) && digit(text[at + 1..].chars().next());
-    let kept = |&(at, c): &(usize, char)| !c.is_ascii_punctuation() || (c == '.' && decimal_point(at));
-    text.char_indices().filter(kept).map(|(_, c)| c).collect()
-}
-
-/// Replaces each article that stands between non-letters by a space.
-fn drop_articles(text: &str) -> String {
-    let word = |c: char| c.is_alphanumeric();
-    let mut result = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find(word) {
-        let end = rest[start..].find(|c| !word(c)).map_or(rest.len(), |length| start + length);
-        result.push_str(&rest[..start]);
-        match &rest[start..end] {
-            "a" | "an" | "the" => result.push(' '),
-            other => result.push_str(other),
+/// Drops punctuation, and each article that then stands between non-letters; one space for white space.
+fn collapse(text: &str, drop_articles: bool) -> String {
+    let mut normal = String::with_capacity(text.len());
+    let mut word = None;
+    let end_word = |normal: &mut String, word: &mut Option<usize>| {
+        if let Some(start) = word.take()
+            && drop_articles
+            && matches!(&normal[start..], "a" | "an" | "the")
+        {
+            normal.truncate(start);
+            push_space(normal);
         }
-        rest = &rest[end..];
+    };
+    for (at, c) in text.char_indices() {
+        if c.is_ascii_punctuation() && !(c == '.' && is_between_digits(text.as_bytes(), at)) {
+            continue;
+        }
+        if c.is_alphanumeric() {
+            word.get_or_insert(normal.len());
+            normal.push(c);
+            continue;
+        }
+        end_word(&mut normal, &mut word);
+        if c.is_whitespace() { push_space(&mut normal) } else { normal.push(c) }
     }
-    result + rest
+    end_word(&mut normal, &mut word);
+    normal.truncate(normal.trim_end().len());
+    normal
 }
 
-fn collapse(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+fn push_space(text: &mut String) {
+    if !text.is_empty() && !text.ends_with(' ') {
+        text.push(' ');
+    }
+}
+
+fn is_between_digits(text: &[u8], at: usize) -> bool {
+    let digit = |at: usize| text.get(at).is_some_and(u8::is_ascii_digit);
+    at > 0 && digit(at - 1) && digit(at + 1)
 }
 
 #[cfg(test)]
