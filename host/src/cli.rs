@@ -20,6 +20,7 @@ mod doctor;
 mod infer;
 mod list;
 mod new;
+mod parity;
 mod progress;
 mod run;
 
@@ -64,6 +65,8 @@ enum Verb {
     List(list::ListArgs),
     /// Ask one model about given images, ad hoc
     Infer(infer::InferArgs),
+    /// Compare a native model with its reference implementation, on your own weights
+    Parity(parity::ParityArgs),
     /// Check that a plugin loads and answers
     Check(check::CheckArgs),
     /// List datasets, or prove a local copy of one
@@ -118,6 +121,7 @@ pub fn main() -> ExitCode {
         Verb::Compare(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),
+        Verb::Parity(args) => args.run(&search),
         Verb::Check(args) => args.run(),
         Verb::Data(args) => args.run(&search),
         Verb::New(args) => args.run(),

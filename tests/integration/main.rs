@@ -20,6 +20,8 @@ mod judge;
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.
 mod plugin_abi;
+/// Models in Python, behind the plugin `python`.
+mod python_door;
 /// Models behind OpenAI-compatible endpoints.
 mod remote;
 /// Crashes and interruptions at any time, and the same bytes after all.

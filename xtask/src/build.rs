@@ -4,6 +4,7 @@
 //! dist/medvlm                      the host
 //! dist/plugins/NAME.so NAME.toml   each plugin, and its models.toml under a head with the library's hash
 //! dist/plugins/DIR                 checkpoints that ship with a plugin (`weights = "path:DIR"`)
+//! dist/plugins/NAME/DIR            other folders that ship with it (`[package.metadata.medvlm] ship`)
 //! dist/scorers/NAME.wasm           each scorer component
 //! dist/data dist/suites            manifests with their bundled data, and suites
 //! dist/test-plugins test-scorers   the parts that exist for the tests, with --with-test-parts
@@ -134,6 +135,11 @@ impl Layout<'_> {
         for checkpoint in bundled(&models).with_context(|| format!("{}/models.toml", part.folder.display()))? {
             let from = part.folder.join(&checkpoint);
             changed |= dist::copy_folder(&from, &folder.join(&checkpoint), &|_| true)? > 0;
+        }
+        for ship in &part.ships {
+            let compiled = |path: &Path| has_extension(path, "pyc");
+            changed |=
+                dist::copy_folder(&part.folder.join(ship), &folder.join(&part.name).join(ship), &|p| !compiled(p))? > 0;
         }
         let manifest = format!("{}{models}", head(&library, &fs::read(&to)?));
         changed |= dist::write(&folder.join(format!("{}.toml", part.name)), manifest.as_bytes())?;

@@ -62,7 +62,9 @@ fn models(workspace: &Workspace) -> Result<String> {
             let text = |key: &str| model.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
             let file = format!("src/{}.rs", text("architecture").replace('-', "_"));
             let file = if part.folder.join(&file).exists() { file } else { "src/lib.rs".into() };
-            let link = link(&format!("{}/{file}", part.name));
+            // A model in another language is in the script that its row names, relative to where the row is laid out.
+            let script = model.get("options").and_then(|options| options.get("script")).and_then(Value::as_str);
+            let link = link(&script.map_or_else(|| format!("{}/{file}", part.name), String::from));
             let weights = if text("obtain").is_empty() { code(&text("weights")) } else { "by hand".into() };
             rows.push([code(&text("id")), text("title"), link, weights, text("licence")]);
         }

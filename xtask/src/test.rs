@@ -33,6 +33,9 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<u8> {
     if env::var_os("MEDVLM_REAL_DATA").is_none() {
         println!("tests on real data were skipped: MEDVLM_REAL_DATA is unset");
     }
+    if env::var_os("MEDVLM_PYTHON").is_none() {
+        println!("reference implementations in Python were skipped: MEDVLM_PYTHON is unset");
+    }
     println!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.ignored);
     Ok(u8::from(!status.success()))
 }

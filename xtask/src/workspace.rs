@@ -32,6 +32,8 @@ pub struct Part {
     pub folder: PathBuf,
     /// Whether it exists for the tests only: `[package.metadata.medvlm] test-only = true`.
     pub test_only: bool,
+    /// Folders that lie beside the library in a folder of its name: `[package.metadata.medvlm] ship = ["DIR"]`.
+    pub ships: Vec<String>,
 }
 
 /// The two kinds of parts.
@@ -151,7 +153,9 @@ fn part(package: &Value, root: &Path) -> Result<Option<Part>> {
     }
     let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let test_only = package["metadata"]["medvlm"]["test-only"] == true;
-    Ok(Some(Part { kind, name, package: text(&package["name"])?.into(), folder: folder.into(), test_only }))
+    let ships = package["metadata"]["medvlm"]["ship"].as_array().into_iter().flatten().map(text);
+    let ships = ships.map(|ship| ship.map(String::from)).collect::<Result<_>>()?;
+    Ok(Some(Part { kind, name, package: text(&package["name"])?.into(), folder: folder.into(), test_only, ships }))
 }
 
 fn text(value: &Value) -> Result<&str> {

@@ -139,7 +139,8 @@ impl InferArgs {
     }
 }
 
-fn read_image(path: &Path) -> Result<Pixels> {
+/// Reads and decodes an image file.
+pub(super) fn read_image(path: &Path) -> Result<Pixels> {
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     decode_image(&bytes, &path.display().to_string())
 }
