@@ -2,8 +2,9 @@
 //!
 //!     MEDVLM_PYTHON=/path/to/python cargo bench --package blocks --bench vit
 //!
-//! Words after `--` choose cases that hold one of them, such as `L/14`. The interpreter needs `torch`; without one, only our speed is shown. `RAYON_NUM_THREADS` sets the cores of both.
-//! Rounds alternate, so that other load on the machine meets both alike; the ratio is that of the medians.
+//! Words after `--` choose cases that hold one of them, such as `L/14`. The interpreter needs `torch`; without one, only
+//! our speed is shown. `RAYON_NUM_THREADS` sets the cores of both. Rounds alternate, so that other load on the machine
+//! meets both alike; the ratio is that of the medians.
 
 #![allow(clippy::print_stdout, reason = "a bench prints what it measured")]
 

@@ -27,13 +27,15 @@ pub fn exp(x: f32) -> f32 {
     /// Adding and subtracting it rounds to the nearest whole number.
     const ROUND: f32 = 12_582_912.0;
     let inside = x.clamp(-87.0, 88.0);
-    let number = (inside * std::f32::consts::LOG2_E + ROUND) - ROUND;
+    let rounded = inside * std::f32::consts::LOG2_E + ROUND;
+    let number = rounded - ROUND;
     let rest = (inside - number * 0.693_359_4) - number * -2.121_944_4e-4;
     let mut p = 1.987_569_2e-4;
     for coefficient in [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5] {
         p = p * rest + coefficient;
     }
-    let power = f32::from_bits(((number as i32 + 127) << 23) as u32);
+    // The lowest bits of the rounded sum are the number as an integer.
+    let power = f32::from_bits((rounded.to_bits() << 23).wrapping_add(127 << 23));
     let result = (p * rest * rest + rest + 1.0) * power;
     if x < -87.0 { 0.0 } else { result }
 }
