@@ -29,6 +29,14 @@ impl<'a> Options<'a> {
         self.read(name, "a whole number above 0", |value| value.as_u64().filter(|&n| n > 0).map(|n| n as usize))
     }
 
+    /// A whole number.
+    ///
+    /// # Errors
+    /// The option is something else.
+    pub fn whole(&self, name: &str) -> Result<Option<usize>> {
+        self.read(name, "a whole number", |value| value.as_u64().map(|n| n as usize))
+    }
+
     /// A finite number.
     ///
     /// # Errors
