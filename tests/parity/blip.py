@@ -33,7 +33,7 @@ TEXTS = [
     "a photo of pneumonia",
     "",
     "  A Photo\tof\n PNEUMONIAS.  ",
-    "don't: it's 3.5 cm, they'll see [SEP] a normal lung",
+    "a [PAD] lung [SEP] don't: it's 3.5 cm, they'll see",
     "na\u00efve cafe\u0301 \u201cx-ray\u201d \u4f60\u597d \U0001f600",
     "the chest x ray with a nodule in the left lung and no finding in the right lung " * 3,
 ]

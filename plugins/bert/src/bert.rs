@@ -12,9 +12,7 @@ use bridge::{
     convert::{array, config, failed, input, matrix},
 };
 use candle_core::{DType, Tensor};
-use plugin_api::{
-    Capability, Description, Error, Image, Inspect, Inspection, Matrix, Model, Open, Result, register,
-};
+use plugin_api::{Capability, Description, Error, Image, Inspect, Inspection, Matrix, Model, Open, Result, register};
 
 register!("bert", "BERT and its fine-tunes: an encoder of tokens", [EmbedText], BertEncoder::open);
 
@@ -93,7 +91,7 @@ impl BertEncoder {
 
     fn encode(&self, texts: &[String]) -> Result<Encoded> {
         let ids = self.tokenizer.encode(texts).map_err(input)?;
-        let mask = self.tokenizer.mask(&ids);
+        let mask = self.tokenizer.attention_mask(&ids);
         let states = self.model.hidden_states(&ids, &mask, false).map_err(input)?.swap_remove(self.layer);
         Ok(Encoded { ids, mask, states: states.to_dtype(DType::F32).map_err(failed)? })
     }

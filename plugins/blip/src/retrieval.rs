@@ -139,7 +139,7 @@ impl<M: Matcher> Retrieval<M> {
         let (_, tokenizer) = self.matcher()?;
         let batches = texts.chunks(BATCH).map(|texts| {
             let ids = tokenizer.encode(texts).map_err(input)?;
-            Ok(Texts { mask: tokenizer.mask(&ids), ids })
+            Ok(Texts { mask: tokenizer.attention_mask(&ids), ids })
         });
         batches.collect()
     }

@@ -79,7 +79,10 @@ impl Towers for MedClipTowers {
     /// All texts are padded to the longest of them, which counts: the mean over the tokens includes padding.
     fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor> {
         let ids = self.tokenizer.encode(texts)?;
-        let batches = ids.chunks(TEXT_BATCH).map(|ids| self.model.text_features(ids, self.tokenizer.pad(), false));
+        let batches = ids.chunks(TEXT_BATCH).map(|ids| {
+            let mask = self.tokenizer.attention_mask(ids);
+            self.model.text_features(ids, &mask, false)
+        });
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
     }
 

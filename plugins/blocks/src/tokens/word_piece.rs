@@ -101,14 +101,19 @@ impl WordPieceTokenizer {
         Ok(encodings.iter().map(|encoding| encoding.get_ids().to_vec()).collect())
     }
 
-    /// 0 where an id is padding, 1 elsewhere.
-    pub fn mask(&self, ids: &[Vec<u32>]) -> Vec<Vec<u32>> {
-        ids.iter().map(|ids| ids.iter().map(|&id| u32::from(id != self.pad)).collect()).collect()
+    /// 0 at what fills up a text, 1 elsewhere: a `[PAD]` that a text spells out is a token as any other, as in the
+    /// `attention_mask` of `transformers`.
+    pub fn attention_mask(&self, ids: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        let mask = |ids: &Vec<u32>| {
+            let shown = ids.iter().rposition(|&id| id != self.pad).map_or(0, |last| last + 1);
+            (0..ids.len()).map(|at| u32::from(at < shown)).collect()
+        };
+        ids.iter().map(mask).collect()
     }
 
-    /// Id that fills up shorter texts.
-    pub fn pad(&self) -> u32 {
-        self.pad
+    /// 0 where an id is padding, wherever it stands, as open_clip masks texts; 1 elsewhere.
+    pub fn mask(&self, ids: &[Vec<u32>]) -> Vec<Vec<u32>> {
+        ids.iter().map(|ids| ids.iter().map(|&id| u32::from(id != self.pad)).collect()).collect()
     }
 }
 

@@ -61,13 +61,13 @@ impl MedClipModel {
         Ok(self.vision_projection.forward(&self.vision.pooled(pixels, train)?)?)
     }
 
-    /// Texts, as ids padded with `pad` to one length, to projected, unnormalised embeddings `[texts, dim]`: the mean
+    /// Texts, as ids padded to one length and their mask, to projected, unnormalised embeddings `[texts, dim]`: the mean
     /// over all positions, padding included, and over the states after the first, the second and the last layer.
     ///
     /// # Errors
     /// As [`Bert::hidden_states`].
-    pub fn text_features(&self, ids: &[Vec<u32>], pad: u32, train: bool) -> Result<Tensor> {
-        let states = self.text.hidden_states(ids, &mask(ids, pad), train)?;
+    pub fn text_features(&self, ids: &[Vec<u32>], mask: &[Vec<u32>], train: bool) -> Result<Tensor> {
+        let states = self.text.hidden_states(ids, mask, train)?;
         let mean = |state: &Tensor| state.to_dtype(DType::F32)?.mean(1);
         let sum = (mean(&states[1])? + mean(&states[2])? + mean(&states[states.len() - 1])?)?;
         Ok(self.text_projection.forward(&(sum / 3.0)?.to_dtype(self.text.placement().1)?)?)
@@ -118,13 +118,4 @@ impl MedClipModel {
         let [low, high] = LOGIT_SCALE;
         Ok(self.logit_scale.to_dtype(DType::F32)?.clamp(low, high)?.exp()?.to_dtype(dtype)?)
     }
-}
-
-/// 0 at padding, which only ends a text: a `[PAD]` within is a token as any other.
-fn mask(ids: &[Vec<u32>], pad: u32) -> Vec<Vec<u32>> {
-    let mask = |ids: &Vec<u32>| {
-        let shown = ids.iter().rposition(|&id| id != pad).map_or(0, |last| last + 1);
-        (0..ids.len()).map(|at| u32::from(at < shown)).collect()
-    };
-    ids.iter().map(mask).collect()
 }
