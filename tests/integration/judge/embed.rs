@@ -49,6 +49,25 @@ fn texts_are_embedded_once_and_replayed_without_the_model() {
 }
 
 #[test]
+fn a_bert_embeds_answers() {
+    let bench = super::bench("");
+    fs::copy(dist().join("plugins/bert.so"), bench.path("plugins/bert.so")).unwrap();
+    bench.write("plugins/bert.toml", "[[model]]\nid = 'tiny-bert'\narchitecture = 'bert'\nweights = 'path:tiny'\n");
+    for entry in fs::read_dir(integration_tests::root().join("tests/parity/bert/head")).unwrap().flatten() {
+        bench.write(&format!("plugins/tiny/{}", entry.file_name().display()), fs::read(entry.path()).unwrap());
+    }
+    write(&bench, "[embed]\nmodel = 'tiny-bert'\n");
+    medvlm(&bench, &["run", "suite.toml"]).well();
+    let scores = bench.read(&format!("{CELL}/scores.jsonl"));
+    let f1 = scores.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["values"][0].as_f64().unwrap());
+    let f1: Vec<f64> = f1.collect();
+    assert_eq!(f1.len(), 40);
+    // Equal answers are 1; of others, the embeddings are alike but for something.
+    assert!(f1.iter().any(|f1| (f1 - 1.0).abs() < 1e-6) && f1.iter().any(|f1| *f1 < 0.999), "{f1:?}");
+    assert!(f1.iter().all(|f1| *f1 <= 1.0 + 1e-6), "{f1:?}");
+}
+
+#[test]
 fn the_model_that_embeds_must_be_there_and_able() {
     let bench = bench();
     write(&bench, "");
