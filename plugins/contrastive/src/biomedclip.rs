@@ -16,7 +16,7 @@ use blocks::{
     weights::{Part, Weights},
 };
 use bridge::{Options, Place, convert::config};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use plugin_api::{Open, Result, register};
 
 use crate::dual::{Dual, Towers};
@@ -75,14 +75,15 @@ impl BiomedClip {
         weights.finish().map_err(config)?;
         Self::new(BiomedClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
-
-    /// The model without processor and tokenizer.
-    pub fn model(&self) -> &BiomedClipModel {
-        &self.towers().model
-    }
 }
 
 impl Towers for BiomedClipTowers {
+    type Model = BiomedClipModel;
+
+    fn model(&self) -> &BiomedClipModel {
+        &self.model
+    }
+
     fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
         self.model.image_features(pixels, false)
     }
@@ -93,25 +94,5 @@ impl Towers for BiomedClipTowers {
             self.model.text_features(&ids, &self.tokenizer.mask(&ids), false)
         });
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
-    }
-
-    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
-        self.model.logits(images, texts)
-    }
-
-    fn scale(&self) -> blocks::Result<f32> {
-        self.model.scale()
-    }
-
-    fn dim(&self) -> usize {
-        self.model.dim()
-    }
-
-    fn image_size(&self) -> usize {
-        self.model.image_size()
-    }
-
-    fn device(&self) -> &Device {
-        self.model.device()
     }
 }

@@ -9,7 +9,7 @@ mod model;
 use blocks::{image::ImageProcessor, tokens::ClipTokenizer, weights::Weights};
 pub use bridge::classes::normalize;
 use bridge::{Options, Place, convert::config};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use plugin_api::{Open, Result, register};
 
 use crate::dual::{Dual, Towers};
@@ -49,14 +49,15 @@ impl Clip {
         weights.finish().map_err(config)?;
         Self::new(ClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
-
-    /// The model without processor and tokenizer.
-    pub fn model(&self) -> &ClipModel {
-        &self.towers().model
-    }
 }
 
 impl Towers for ClipTowers {
+    type Model = ClipModel;
+
+    fn model(&self) -> &ClipModel {
+        &self.model
+    }
+
     fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
         self.model.image_features(pixels, false)
     }
@@ -65,25 +66,5 @@ impl Towers for ClipTowers {
         let batches =
             texts.chunks(TEXT_BATCH).map(|texts| self.model.text_features(&self.tokenizer.encode(texts)?, false));
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
-    }
-
-    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
-        self.model.logits(images, texts)
-    }
-
-    fn scale(&self) -> blocks::Result<f32> {
-        self.model.scale()
-    }
-
-    fn dim(&self) -> usize {
-        self.model.dim()
-    }
-
-    fn image_size(&self) -> usize {
-        self.model.image_size()
-    }
-
-    fn device(&self) -> &Device {
-        self.model.device()
     }
 }

@@ -12,35 +12,15 @@ use plugin_api::{
     Array, Capability, Classes, Data, Description, Image, Inspect, Inspection, Matrix, Model, Result, Rows,
 };
 
-/// Two towers that map into one space.
-pub trait Towers: Send + Sync + 'static {
-    /// Pixels `[n, 3, side, side]` to unnormalised features `[n, dim]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor>;
-
-    /// Texts to unnormalised features `[texts, dim]`.
-    ///
-    /// # Errors
-    /// A text cannot be tokenized.
-    fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor>;
-
-    /// What [`Towers::logits`] takes of the features of images: normalised, unless a model is compared otherwise.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    fn compared(&self, features: &Tensor) -> blocks::Result<Tensor> {
-        normalize(features)
-    }
-
-    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to logits `[n, t]`.
+/// A model whose images and texts meet in one space, without processor and tokenizer.
+pub trait Joint: Send + Sync + 'static {
+    /// Embeddings of images `[n, dim]` and texts `[t, dim]` to logits `[n, t]`.
     ///
     /// # Errors
     /// Shapes do not agree.
     fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor>;
 
-    /// Factor of the cosine in [`Towers::logits`].
+    /// Factor of the cosine in [`Joint::logits`].
     ///
     /// # Errors
     /// None but those of the device.
@@ -54,6 +34,35 @@ pub trait Towers: Send + Sync + 'static {
 
     /// Where the weights are.
     fn device(&self) -> &Device;
+}
+
+/// A model with its tokenizer.
+pub trait Towers: Send + Sync + 'static {
+    /// The model.
+    type Model: Joint;
+
+    /// The model without its tokenizer.
+    fn model(&self) -> &Self::Model;
+
+    /// Pixels `[n, 3, side, side]` to unnormalised features `[n, dim]`.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor>;
+
+    /// Texts to unnormalised features `[texts, dim]`.
+    ///
+    /// # Errors
+    /// A text cannot be tokenized.
+    fn text_features(&self, texts: &[&str]) -> blocks::Result<Tensor>;
+
+    /// What [`Joint::logits`] takes of the features of images: normalised, unless a model is compared otherwise.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    fn compared(&self, features: &Tensor) -> blocks::Result<Tensor> {
+        normalize(features)
+    }
 }
 
 /// A checkpoint of two towers with its image processor.
@@ -71,18 +80,18 @@ impl<T: Towers> Dual<T> {
     /// # Errors
     /// The scale cannot be read.
     pub fn new(towers: T, processor: impl Preprocess, dtype: DType, parameters: usize) -> Result<Self> {
-        let scale = towers.scale().map_err(config)?;
+        let scale = towers.model().scale().map_err(config)?;
         Ok(Self { towers, scale, processor: Box::new(processor), dtype, parameters })
     }
 
-    /// The towers.
-    pub fn towers(&self) -> &T {
-        &self.towers
+    /// The model without processor and tokenizer.
+    pub fn model(&self) -> &T::Model {
+        self.towers.model()
     }
 
     /// Unnormalised features of images, f32 on the model's device.
     fn image_features(&self, pixels: &[Pixels]) -> Result<Tensor> {
-        let pixels = stack(pixels, self.towers.device(), self.dtype)?;
+        let pixels = stack(pixels, self.towers.model().device(), self.dtype)?;
         let features = self.towers.image_features(&pixels).map_err(input)?;
         features.to_dtype(DType::F32).map_err(failed)
     }
@@ -93,11 +102,11 @@ impl<T: Towers> Dual<T> {
     }
 
     fn pixels(&self, images: &[Image<'_>]) -> Result<Vec<Pixels>> {
-        pixels(self.processor.as_ref(), images, self.towers.image_size())
+        pixels(self.processor.as_ref(), images, self.towers.model().image_size())
     }
 
     fn logits(&self, features: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        self.towers.logits(&self.towers.compared(features).map_err(input)?, texts).map_err(input)
+        self.towers.model().logits(&self.towers.compared(features).map_err(input)?, texts).map_err(input)
     }
 }
 
@@ -106,8 +115,8 @@ impl<T: Towers> Model for Dual<T> {
         Description {
             capabilities: vec![Capability::ZeroShot, Capability::Features],
             parameters: self.parameters as u64,
-            feature_dim: self.towers.dim() as u32,
-            image_size: self.towers.image_size() as u32,
+            feature_dim: self.towers.model().dim() as u32,
+            image_size: self.towers.model().image_size() as u32,
             logit_scale: self.scale,
         }
     }
@@ -124,7 +133,7 @@ impl<T: Towers> Model for Dual<T> {
         let pixels = self.pixels(images)?;
         let features = self.image_features(&pixels)?;
         let shape = (classes.encoded.rows(), classes.encoded.columns);
-        let texts = Tensor::from_slice(&classes.encoded.data, shape, self.towers.device()).map_err(failed)?;
+        let texts = Tensor::from_slice(&classes.encoded.data, shape, self.towers.model().device()).map_err(failed)?;
         Ok(Rows { matrix: matrix(&self.logits(&features, &texts)?)?, inputs: input_digests(&pixels) })
     }
 

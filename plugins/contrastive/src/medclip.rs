@@ -10,10 +10,10 @@ mod processor;
 
 use blocks::{tokens::WordPieceTokenizer, weights::Weights};
 use bridge::{Options, Place, classes::normalize, convert::config};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use plugin_api::{Open, Result, register};
 
-use crate::dual::{Dual, Towers};
+use crate::dual::{Dual, Joint, Towers};
 pub use config::MedClipConfig;
 pub use keys::NAMES;
 pub use model::MedClipModel;
@@ -63,14 +63,15 @@ impl MedClip {
         let processor = Processor::new(recipe, model.image_size());
         Self::new(MedClipTowers { model, tokenizer }, processor, place.dtype, weights.parameters())
     }
-
-    /// The model without processor and tokenizer.
-    pub fn model(&self) -> &MedClipModel {
-        &self.towers().model
-    }
 }
 
 impl Towers for MedClipTowers {
+    type Model = MedClipModel;
+
+    fn model(&self) -> &MedClipModel {
+        &self.model
+    }
+
     /// Unlike other models, MedCLIP encodes an image to a vector of unit length, and probes are fitted on that.
     fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
         normalize(&self.model.image_features(pixels, false)?)
@@ -84,25 +85,5 @@ impl Towers for MedClipTowers {
             self.model.text_features(ids, &mask, false)
         });
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
-    }
-
-    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
-        self.model.logits(images, texts)
-    }
-
-    fn scale(&self) -> blocks::Result<f32> {
-        self.model.scale()
-    }
-
-    fn dim(&self) -> usize {
-        self.model.dim()
-    }
-
-    fn image_size(&self) -> usize {
-        self.model.image_size()
-    }
-
-    fn device(&self) -> &Device {
-        self.model.device()
     }
 }

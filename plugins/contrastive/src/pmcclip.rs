@@ -17,7 +17,7 @@ use blocks::{
     weights::{Part, Weights},
 };
 use bridge::{Options, Place, classes::normalize, convert::config};
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use plugin_api::{Open, Result, register};
 
 use crate::dual::{Dual, Towers};
@@ -83,6 +83,12 @@ impl PmcClip {
 }
 
 impl Towers for PmcClipTowers {
+    type Model = PmcClipModel;
+
+    fn model(&self) -> &PmcClipModel {
+        &self.model
+    }
+
     fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
         self.model.image_features(pixels)
     }
@@ -97,26 +103,6 @@ impl Towers for PmcClipTowers {
 
     fn compared(&self, features: &Tensor) -> blocks::Result<Tensor> {
         if self.medvlmbench { Ok(features.to_dtype(DType::F32)?) } else { normalize(features) }
-    }
-
-    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
-        self.model.logits(images, texts)
-    }
-
-    fn scale(&self) -> blocks::Result<f32> {
-        self.model.scale()
-    }
-
-    fn dim(&self) -> usize {
-        self.model.dim()
-    }
-
-    fn image_size(&self) -> usize {
-        self.model.image_size()
-    }
-
-    fn device(&self) -> &Device {
-        self.model.device()
     }
 }
 

@@ -13,7 +13,7 @@ use blocks::{
     weights::Weights,
 };
 use bridge::{Options, Place, convert::config};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use plugin_api::{Open, Result, register};
 
 use crate::dual::{Dual, Towers};
@@ -59,14 +59,15 @@ impl Siglip {
         weights.finish().map_err(config)?;
         Self::new(SiglipTowers { model, tokenizer, pad_to }, processor, place.dtype, weights.parameters())
     }
-
-    /// The model without processor and tokenizer.
-    pub fn model(&self) -> &SiglipModel {
-        &self.towers().model
-    }
 }
 
 impl Towers for SiglipTowers {
+    type Model = SiglipModel;
+
+    fn model(&self) -> &SiglipModel {
+        &self.model
+    }
+
     fn image_features(&self, pixels: &Tensor) -> blocks::Result<Tensor> {
         self.model.image_features(pixels, false)
     }
@@ -75,25 +76,5 @@ impl Towers for SiglipTowers {
         let ids = self.tokenizer.encode(texts, self.pad_to)?;
         let batches = ids.chunks(TEXT_BATCH).map(|ids| self.model.text_features(ids, false));
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
-    }
-
-    fn logits(&self, images: &Tensor, texts: &Tensor) -> blocks::Result<Tensor> {
-        self.model.logits(images, texts)
-    }
-
-    fn scale(&self) -> blocks::Result<f32> {
-        self.model.scale()
-    }
-
-    fn dim(&self) -> usize {
-        self.model.dim()
-    }
-
-    fn image_size(&self) -> usize {
-        self.model.image_size()
-    }
-
-    fn device(&self) -> &Device {
-        self.model.device()
     }
 }

@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use blocks::{image::ImageProcessor, tokens::ClipTokenizer};
 use candle_core::{Device, Tensor};
 use contrastive::clip::{ClipModel, normalize};
+use contrastive::dual::Joint;
 use phantom::{Modality, SIDE, Split};
 use rayon::prelude::*;
 

@@ -29,6 +29,7 @@ use blocks::{
 use candle_core::{D, DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Linear, Module, Optimizer, ParamsAdamW, loss::cross_entropy};
 use contrastive::clip::{ClipConfig, ClipModel, NAMES, TextConfig, VisionConfig, normalize};
+use contrastive::dual::Joint;
 use phantom::{Dice, Modality, SIDE, Split};
 
 use crate::{

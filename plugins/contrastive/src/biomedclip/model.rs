@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
 use super::config::{ModelConfig, TextPool, TextProjection, TimmPool};
+use crate::dual::Joint;
 
 /// A timm vision transformer and a BERT that map into one space.
 pub struct BiomedClipModel {
@@ -105,40 +106,32 @@ impl BiomedClipModel {
         Ok(state)
     }
 
-    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine`, `[n, t]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
-        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?)
-    }
-
-    /// Factor of the cosine.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    pub fn scale(&self) -> Result<f32> {
-        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.to_scalar()?)
-    }
-
     /// The text tower.
     pub fn text(&self) -> &Bert {
         &self.text
     }
+}
 
-    /// Width of the shared space.
-    pub fn dim(&self) -> usize {
+impl Joint for BiomedClipModel {
+    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine`, `[n, t]`.
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
+        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?)
+    }
+
+    fn scale(&self) -> Result<f32> {
+        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.to_scalar()?)
+    }
+
+    fn dim(&self) -> usize {
         self.dim
     }
 
-    /// Side of the square input, in pixels.
-    pub fn image_size(&self) -> usize {
+    fn image_size(&self) -> usize {
         self.vision.config().image_size
     }
 
-    /// Where the weights are.
-    pub fn device(&self) -> &Device {
+    fn device(&self) -> &Device {
         self.logit_scale.device()
     }
 }

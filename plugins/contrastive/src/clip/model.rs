@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
 use super::ClipConfig;
+use crate::dual::Joint;
 
 /// A CLIP model on any [`Weights`]: a checkpoint for inference, fresh variables for training.
 pub struct ClipModel {
@@ -58,23 +59,6 @@ impl ClipModel {
         Ok(self.text_projection.forward(&self.text.forward(ids, train)?)?)
     }
 
-    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine`, `[n, t]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
-        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?)
-    }
-
-    /// Factor of the cosine.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    pub fn scale(&self) -> Result<f32> {
-        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.to_scalar()?)
-    }
-
     /// The vision tower.
     pub fn vision(&self) -> &Vit {
         &self.vision
@@ -84,19 +68,28 @@ impl ClipModel {
     pub fn text(&self) -> &ClipText {
         &self.text
     }
+}
 
-    /// Width of the shared space.
-    pub fn dim(&self) -> usize {
+impl Joint for ClipModel {
+    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine`, `[n, t]`.
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
+        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?)
+    }
+
+    fn scale(&self) -> Result<f32> {
+        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.to_scalar()?)
+    }
+
+    fn dim(&self) -> usize {
         self.dim
     }
 
-    /// Side of the square input, in pixels.
-    pub fn image_size(&self) -> usize {
+    fn image_size(&self) -> usize {
         self.vision.config().image_size
     }
 
-    /// Where the weights are.
-    pub fn device(&self) -> &Device {
+    fn device(&self) -> &Device {
         self.logit_scale.device()
     }
 }

@@ -11,6 +11,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, Module};
 
 use super::MedClipConfig;
+use crate::dual::Joint;
 
 /// Limits of the logarithm of the factor of the cosine.
 const LOGIT_SCALE: [f32; 2] = [0.0, 4.6052];
@@ -73,22 +74,6 @@ impl MedClipModel {
         Ok(self.text_projection.forward(&(sum / 3.0)?.to_dtype(self.text.placement().1)?)?)
     }
 
-    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `scale * cosine`, `[n, t]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&self.factor(images.dtype())?)?)
-    }
-
-    /// Factor of the cosine, which is at most 100.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    pub fn scale(&self) -> Result<f32> {
-        Ok(self.factor(DType::F32)?.to_scalar()?)
-    }
-
     /// The vision tower.
     pub fn vision(&self) -> &Swin {
         &self.vision
@@ -99,23 +84,32 @@ impl MedClipModel {
         &self.text
     }
 
-    /// Width of the shared space.
-    pub fn dim(&self) -> usize {
-        self.dim
-    }
-
-    /// Side of the square input, in pixels.
-    pub fn image_size(&self) -> usize {
-        self.vision.config().image_size
-    }
-
-    /// Where the weights are.
-    pub fn device(&self) -> &Device {
-        self.logit_scale.device()
-    }
-
     fn factor(&self, dtype: DType) -> Result<Tensor> {
         let [low, high] = LOGIT_SCALE;
         Ok(self.logit_scale.to_dtype(DType::F32)?.clamp(low, high)?.exp()?.to_dtype(dtype)?)
+    }
+}
+
+impl Joint for MedClipModel {
+    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `scale * cosine`, `[n, t]`.
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&self.factor(images.dtype())?)?)
+    }
+
+    /// Factor of the cosine, which is at most 100.
+    fn scale(&self) -> Result<f32> {
+        Ok(self.factor(DType::F32)?.to_scalar()?)
+    }
+
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn image_size(&self) -> usize {
+        self.vision.config().image_size
+    }
+
+    fn device(&self) -> &Device {
+        self.logit_scale.device()
     }
 }

@@ -1,5 +1,7 @@
 //! The two towers and their shared space.
 
+use crate::dual::Joint;
+
 use blocks::{
     Result,
     text::{Bert, BertConfig},
@@ -60,35 +62,28 @@ impl PmcClipModel {
         let states = self.text.forward(ids, mask, false)?;
         Ok(states.narrow(1, 0, 1)?.squeeze(1)?.contiguous()?.matmul(&self.text_projection)?)
     }
+}
 
+impl Joint for PmcClipModel {
     /// Embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * product`, `[n, t]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
         Ok(images.matmul(&texts.t()?)?.broadcast_mul(&self.logit_scale.exp()?)?)
     }
 
     /// Factor of the product.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    pub fn scale(&self) -> Result<f32> {
+    fn scale(&self) -> Result<f32> {
         Ok(self.logit_scale.exp()?.to_scalar()?)
     }
 
-    /// Width of the shared space.
-    pub fn dim(&self) -> usize {
+    fn dim(&self) -> usize {
         self.vision.config().output
     }
 
-    /// Side of the square input, in pixels.
-    pub fn image_size(&self) -> usize {
+    fn image_size(&self) -> usize {
         self.vision.config().image_size
     }
 
-    /// Where the weights are.
-    pub fn device(&self) -> &Device {
+    fn device(&self) -> &Device {
         self.logit_scale.device()
     }
 }

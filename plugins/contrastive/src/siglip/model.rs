@@ -9,6 +9,7 @@ use blocks::{
 use candle_core::{DType, Device, Tensor};
 
 use super::SiglipConfig;
+use crate::dual::Joint;
 
 /// Factor and offset of the cosine at the beginning of training (Zhai et al. 2023): ln 10 and -10.
 const FRESH: (f64, f64) = (std::f64::consts::LN_10, -10.0);
@@ -54,25 +55,6 @@ impl SiglipModel {
         self.text.forward(ids, train)
     }
 
-    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine + logit_bias`,
-    /// `[n, t]`.
-    ///
-    /// # Errors
-    /// Shapes do not agree.
-    pub fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
-        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
-        let bias = self.logit_bias.to_dtype(images.dtype())?;
-        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?.broadcast_add(&bias)?)
-    }
-
-    /// Factor of the cosine.
-    ///
-    /// # Errors
-    /// None but those of the device.
-    pub fn scale(&self) -> Result<f32> {
-        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.squeeze(0)?.to_scalar()?)
-    }
-
     /// The vision tower.
     pub fn vision(&self) -> &Vit {
         &self.vision
@@ -82,19 +64,30 @@ impl SiglipModel {
     pub fn text(&self) -> &SiglipText {
         &self.text
     }
+}
 
-    /// Width of the shared space.
-    pub fn dim(&self) -> usize {
+impl Joint for SiglipModel {
+    /// Normalised embeddings of images `[n, dim]` and texts `[t, dim]` to `exp(logit_scale) * cosine + logit_bias`,
+    /// `[n, t]`.
+    fn logits(&self, images: &Tensor, texts: &Tensor) -> Result<Tensor> {
+        let scale = self.logit_scale.to_dtype(images.dtype())?.exp()?;
+        let bias = self.logit_bias.to_dtype(images.dtype())?;
+        Ok(images.matmul(&texts.t()?)?.broadcast_mul(&scale)?.broadcast_add(&bias)?)
+    }
+
+    fn scale(&self) -> Result<f32> {
+        Ok(self.logit_scale.to_dtype(DType::F32)?.exp()?.squeeze(0)?.to_scalar()?)
+    }
+
+    fn dim(&self) -> usize {
         self.vision.config().encoder.width
     }
 
-    /// Side of the square input, in pixels.
-    pub fn image_size(&self) -> usize {
+    fn image_size(&self) -> usize {
         self.vision.config().image_size
     }
 
-    /// Where the weights are.
-    pub fn device(&self) -> &Device {
+    fn device(&self) -> &Device {
         self.logit_scale.device()
     }
 }

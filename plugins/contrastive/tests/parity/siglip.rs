@@ -11,7 +11,10 @@ use blocks::{
     weights::Weights,
 };
 use candle_core::{DType, Device, Tensor};
-use contrastive::siglip::{NAMES, Siglip, SiglipConfig, SiglipModel};
+use contrastive::{
+    dual::Joint,
+    siglip::{NAMES, Siglip, SiglipConfig, SiglipModel},
+};
 use plugin_api::{Classes, Model, Open};
 use serde_json::{Value, json};
 

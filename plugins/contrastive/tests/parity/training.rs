@@ -6,6 +6,7 @@ use blocks::weights::Weights;
 use candle_core::{DType, Device, Tensor, Var};
 use candle_nn::{AdamW, Optimizer, ParamsAdamW, loss::cross_entropy};
 use contrastive::clip::{ClipConfig, ClipModel, NAMES, normalize};
+use contrastive::dual::Joint;
 
 use super::cases::{Case, difference, open};
 
