@@ -6,12 +6,20 @@
 
 mod activation;
 mod attention;
+mod cached;
+mod few_rows;
+mod gate;
 mod linear;
+mod panels;
+mod rotate;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Tensor};
 
 pub use attention::attention;
+pub use cached::{Heads, append, attend};
+pub use gate::gate;
 pub use linear::{linear, stored};
+pub use rotate::rotate;
 
 /// Whether the kernels apply.
 fn applies(x: &Tensor) -> bool {

@@ -7,8 +7,10 @@
 //!
 //! Nothing here knows of plugins: the crate can be used alone.
 
+pub mod decoder;
 pub mod device;
 mod error;
+pub mod generate;
 pub mod image;
 mod kernels;
 pub mod layers;
