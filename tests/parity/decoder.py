@@ -44,8 +44,10 @@ def main():
         for n, prompt in enumerate(prompts):
             with torch.no_grad():
                 arrays[f"logits.{n}"] = model(prompt[None]).logits[0].contiguous()
-                rows = model.generate(prompt[None], max_new_tokens=NEW, do_sample=False)
-                penalised = model.generate(prompt[None], max_new_tokens=NEW, do_sample=False, repetition_penalty=1.3)
+                # Without a mask, the reference would take ids that equal the padding for padding.
+                settings = dict(attention_mask=torch.ones_like(prompt)[None], max_new_tokens=NEW, do_sample=False)
+                rows = model.generate(prompt[None], **settings)
+                penalised = model.generate(prompt[None], **settings, repetition_penalty=1.3)
                 options = [[5], [17, 3, 80], [61, 61]]
                 likelihoods = []
                 for option in options:
