@@ -15,8 +15,8 @@ use crate::{
     decoder::{Cache, Decoder, Packing, Span},
 };
 pub use likelihood::log_likelihoods;
-pub use sampler::Sampling;
 use sampler::Sampler;
+pub use sampler::Sampling;
 
 /// The most tokens of prompts that are computed at a time, unless a single prompt is longer.
 const PREFILL: usize = 8192;

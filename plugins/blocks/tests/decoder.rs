@@ -181,7 +181,8 @@ fn finished_sequences_leave_and_waiting_ones_join() {
     generate(&model, &decoding, &mut asked).unwrap();
     let cut = expected.iter().map(|ids| {
         let by_id = ids.iter().position(|id| stop_ids.contains(id)).map(|at| at + 1);
-        let by_text = (1..=ids.len()).find(|&n| ids[..n].iter().map(|id| format!("{id} ")).collect::<String>().contains(&stop[0]));
+        let by_text = (1..=ids.len())
+            .find(|&n| ids[..n].iter().map(|id| format!("{id} ")).collect::<String>().contains(&stop[0]));
         ids[..by_id.unwrap_or(ids.len()).min(by_text.unwrap_or(ids.len()))].to_vec()
     });
     let cut: Vec<Vec<u32>> = cut.collect();

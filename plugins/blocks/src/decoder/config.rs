@@ -95,7 +95,8 @@ impl LlamaConfig {
                 scaling["rope_type"] = json!("mrope");
             }
         }
-        let config: Self = serde_json::from_value(merged).map_err(|e| format!("not a configuration of `{kind}`: {e}"))?;
+        let config: Self =
+            serde_json::from_value(merged).map_err(|e| format!("not a configuration of `{kind}`: {e}"))?;
         config.check().map(|()| config)
     }
 
@@ -123,9 +124,10 @@ impl LlamaConfig {
             return Err(format!("`head_dim` is {}, expected an even number above 0", self.head_dim));
         }
         match self.rope_scaling.as_ref().and_then(RopeScaling::sections) {
-            Some(sections) if sections.iter().sum::<usize>() != self.head_dim / 2 => {
-                Err(format!("`mrope_section` is {sections:?}, which does not sum up to half of a head, {}", self.head_dim / 2))
-            }
+            Some(sections) if sections.iter().sum::<usize>() != self.head_dim / 2 => Err(format!(
+                "`mrope_section` is {sections:?}, which does not sum up to half of a head, {}",
+                self.head_dim / 2
+            )),
             _ => Ok(()),
         }
     }

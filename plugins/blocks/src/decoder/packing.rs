@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(packing.visible(), [5, 6, 7, 1, 2]);
         assert_eq!(packing.positions(), [[4; 3], [5; 3], [6; 3], [0; 3], [1; 3]]);
         assert_eq!((packing.tokens(), packing.last()), (5, vec![2, 4]));
-        let packing = packing.seeing_each_other(0, &[0..2]);
+        let packing = packing.seeing_each_other(0, std::slice::from_ref(&(0..2)));
         assert_eq!(packing.visible(), [6, 6, 7, 1, 2]);
     }
 }

@@ -98,14 +98,7 @@ fn attend_one(
     Ok(mixed.reshape((span.count, heads.queries * head))?)
 }
 
-fn mask(
-    span: Span,
-    visible: &[usize],
-    heads: Heads,
-    length: usize,
-    dtype: DType,
-    device: &Device,
-) -> Result<Tensor> {
+fn mask(span: Span, visible: &[usize], heads: Heads, length: usize, dtype: DType, device: &Device) -> Result<Tensor> {
     let rows = visible.iter().enumerate().flat_map(|(row, &end)| {
         let start = heads.first(span, row);
         (0..length).map(move |at| if (start..end).contains(&at) { 0.0 } else { f32::NEG_INFINITY })
@@ -233,11 +226,15 @@ impl Tile<'_> {
         let mut scores = vec![0.0; self.seen.len() * row];
         for (query, mixed) in mixed.chunks_exact_mut(self.seen.len() * self.head).enumerate() {
             keys.times(simd, &self.queries[query * self.head..], self.joint, &mut scores, row, self.scale);
-            let sums: Vec<f32> = scores.chunks_exact_mut(row).zip(&self.seen).map(|(row, seen)| {
-                row[..seen.start].fill(0.0);
-                row[seen.end..].fill(0.0);
-                exponentials(&mut row[seen.clone()])
-            }).collect();
+            let sums: Vec<f32> = scores
+                .chunks_exact_mut(row)
+                .zip(&self.seen)
+                .map(|(row, seen)| {
+                    row[..seen.start].fill(0.0);
+                    row[seen.end..].fill(0.0);
+                    exponentials(&mut row[seen.clone()])
+                })
+                .collect();
             values.times(simd, &scores, row, mixed, self.head, 1.0);
             for (row, sum) in mixed.chunks_exact_mut(self.head).zip(sums) {
                 row.iter_mut().for_each(|x| *x /= sum);
@@ -292,7 +289,7 @@ mod tests {
             Span { slot: 0, cached: 69, count: 1 },
             Span { slot: 1, cached: 0, count: 3 },
         ];
-        let packing = Packing::new(spans).seeing_each_other(0, &[3..9]);
+        let packing = Packing::new(spans).seeing_each_other(0, &[3..9, 11..12]);
         for (queries, keys, head, window) in [(4, 4, 8, None), (6, 2, 5, None), (6, 3, 16, Some(7))] {
             let layer = layer(3 * 70, keys * head, 70);
             let joint = Tensor::randn(0f32, 1.0, (44, (queries + 2 * keys) * head), &Device::Cpu).unwrap();

@@ -37,7 +37,13 @@ impl CustomOp2 for FewRows {
         "few rows times a matrix"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, x_layout: &Layout, w: &CpuStorage, w_layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        x_layout: &Layout,
+        w: &CpuStorage,
+        w_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (x, w) = (values(x, x_layout)?, values(w, w_layout)?);
         let (outputs, inputs) = w_layout.shape().dims2()?;
         let rows = x.len() / inputs;

@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn equals_the_operations_of_candle() {
-        let packing = Packing::new(vec![Span { slot: 0, cached: 300, count: 3 }, Span { slot: 1, cached: 0, count: 9 }]);
+        let packing =
+            Packing::new(vec![Span { slot: 0, cached: 300, count: 3 }, Span { slot: 1, cached: 0, count: 9 }]);
         let angles = Rotary::new(6, 1e4, None).angles(&packing, &Device::Cpu).unwrap();
         let joint = Tensor::randn(0f32, 1.0, (12, 6 * 5 + 4), &Device::Cpu).unwrap();
         let wide = joint.to_dtype(DType::F64).unwrap();
