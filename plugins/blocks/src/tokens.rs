@@ -1,7 +1,7 @@
 //! CLIP's byte-level BPE tokenizer (reference `transformers.CLIPTokenizerFast`, 4.53.1), and those of other models.
 
 mod clean;
-mod language;
+pub(crate) mod language;
 mod sentencepiece;
 mod siglip;
 mod word_piece;

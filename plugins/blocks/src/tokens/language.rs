@@ -2,7 +2,7 @@
 //! loads them.
 
 mod byte_pairs;
-mod config;
+pub(crate) mod config;
 mod llama;
 
 use std::path::Path;

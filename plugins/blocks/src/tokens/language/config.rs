@@ -119,6 +119,14 @@ impl Config {
         self.named_special(key).map(|special| special.content().to_string())
     }
 
+    /// Contents of the special tokens that have a name.
+    pub fn special_tokens(&self) -> BTreeMap<String, String> {
+        let extra = self.values.get("extra_special_tokens").and_then(Value::as_object).into_iter().flatten();
+        let extra = extra.filter_map(|(key, value)| Some((key.clone(), Special::parse(value)?.content().to_string())));
+        let named = SPECIALS.iter().filter_map(|key| Some((key.to_string(), self.special(key)?)));
+        named.chain(extra).collect()
+    }
+
     /// Adds the declared and the special tokens to those of the tokenizer.
     pub fn add_tokens(&mut self, tokenizer: &mut Tokenizer) -> std::result::Result<(), String> {
         if let (Some(padding), None) = (tokenizer.get_padding(), self.values.get("pad_token")) {
