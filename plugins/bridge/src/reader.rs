@@ -58,7 +58,7 @@ pub trait Reader: Send + Sync + 'static {
     /// # Errors
     /// An id is outside the vocabulary.
     fn text(&self, ids: &[u32]) -> blocks::Result<String> {
-        Ok(self.tokenizer().decode(ids)?.trim().to_string())
+        Ok(strip(&self.tokenizer().decode(ids)?).to_string())
     }
 
     /// Number of parameters.
@@ -231,6 +231,11 @@ impl<R: Reader> Generator<R> {
         prompt.seed = seed(&digest(&seen, &prompt.ids)?);
         Ok((prompt, pictures))
     }
+}
+
+/// What Python's `str.strip` leaves, which also takes separators of files, groups, records and units for blank.
+fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
 }
 
 /// Digest of what a model is given: pixel values, then the ids of the prompt.

@@ -85,6 +85,15 @@ impl ImageProcessor {
         Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
     }
 
+    /// For squares of `side` pixels, with the defaults of the class otherwise: OpenAI's CLIP of another size.
+    ///
+    /// # Errors
+    /// `side` is 0.
+    pub fn clip(side: usize) -> Result<Self> {
+        let config = Config { size: Some(json!(side)), crop_size: Some(json!(side)), ..Config::default() };
+        Self::from_config(config).map_err(Error::Setting)
+    }
+
     /// As [`ImageProcessor::from_dir`], but of SigLIP's class: squashed to height and width, no crop, mean and standard
     /// deviation 0.5.
     ///

@@ -251,5 +251,5 @@ impl<R: Reader> Conversation for Alone<'_, R> {
 fn text<R: Reader>(reader: &R, answer: &Answer, decoding: &Decoding) -> Result<String> {
     let text = reader.text(&answer.ids).map_err(input)?;
     let end = decoding.stop.iter().filter_map(|stop| text.find(stop)).min();
-    Ok(end.map_or(text.as_str(), |end| text[..end].trim()).to_string())
+    Ok(end.map_or(text.as_str(), |end| super::strip(&text[..end])).to_string())
 }
