@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{applies, values};
+use super::{on_cpu, values};
 
 /// More rows than these are better multiplied as a matrix.
 pub const FEW: usize = 16;
@@ -23,7 +23,7 @@ const BLOCK: usize = 4;
 /// None.
 pub fn few_rows(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
     let rows = x.elem_count() / weight.dim(1)?.max(1);
-    let fits = applies(x) && x.is_contiguous() && weight.is_contiguous() && x.dims().last() == weight.dims().last();
+    let fits = on_cpu(x) && x.is_contiguous() && weight.is_contiguous() && x.dims().last() == weight.dims().last();
     if !fits || !(1..=FEW).contains(&rows) {
         return Ok(None);
     }

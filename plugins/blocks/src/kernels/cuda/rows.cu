@@ -1,0 +1,91 @@
+// Elementwise work on rows: what follows a product, the gate of SwiGLU, rotary positions, and rows into a cache.
+
+#include "number.cuh"
+
+enum Activation { NONE = 0, QUICK_GELU = 1, GELU = 2, GELU_TANH = 3, RELU = 4 };
+
+__device__ __forceinline__ float activate(float x, int activation) {
+    switch (activation) {
+    case QUICK_GELU: return x / (1.0f + __expf(-1.702f * x));
+    case GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678f));
+    case GELU_TANH: return x / (1.0f + __expf(-1.59576912f * (x + 0.044715f * x * x * x)));
+    case RELU: return fmaxf(x, 0.0f);
+    default: return x;
+    }
+}
+
+// product = activation(product + bias) + residual, over vectors; bias and residual may be absent.
+template <typename T>
+__device__ void finish(T *product, const T *bias, const T *residual, int width, long long vectors, int activation) {
+    const int LANES = Vector<T>::LANES;
+    for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * (long long)blockDim.x) {
+        Vector<T> x = load(product + n * LANES), b, r;
+        if (bias) b = load(bias + (n * LANES) % width);
+        if (residual) r = load(residual + n * LANES);
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+            float y = widen(x.at[i]);
+            if (bias) y += widen(b.at[i]);
+            y = activate(y, activation);
+            if (residual) y += widen(r.at[i]);
+            x.at[i] = narrow<T>(y);
+        }
+        store(product + n * LANES, x);
+    }
+}
+
+// to = silu(gate) * up, where a row of `joint` is gate and up.
+template <typename T> __device__ void gate(const T *joint, T *to, int width, long long vectors) {
+    const int LANES = Vector<T>::LANES;
+    const int row_vectors = width / LANES;
+    for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * (long long)blockDim.x) {
+        const T *row = joint + n / row_vectors * 2 * width + n % row_vectors * LANES;
+        Vector<T> g = load(row), u = load(row + width);
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+            float x = widen(g.at[i]);
+            g.at[i] = narrow<T>(x / (1.0f + __expf(-x)) * widen(u.at[i]));
+        }
+        store(to + n * LANES, g);
+    }
+}
+
+// Turns the first `heads` heads of a row, one row a block.
+template <typename T>
+__device__ void rotate(T *joint, const float *cos, const float *sin, int heads, int half, int row) {
+    T *at = joint + (long long)blockIdx.x * row;
+    cos += (long long)blockIdx.x * half;
+    sin += (long long)blockIdx.x * half;
+    for (int n = threadIdx.x; n < heads * half; n += blockDim.x) {
+        int i = n % half;
+        T *head = at + n / half * 2 * half;
+        float left = widen(head[i]), right = widen(head[i + half]);
+        head[i] = narrow<T>(left * cos[i] - right * sin[i]);
+        head[i + half] = narrow<T>(right * cos[i] + left * sin[i]);
+    }
+}
+
+// Copies `width` values of each row of `joint` from column `start` on to row `places[n]` of a cache, one row a block.
+template <typename T>
+__device__ void append(T *cache, const T *joint, const uint32_t *places, int row, int start, int width) {
+    const T *from = joint + (long long)blockIdx.x * row + start;
+    T *to = cache + (long long)places[blockIdx.x] * width;
+    for (int n = threadIdx.x; n < width; n += blockDim.x) to[n] = from[n];
+}
+
+#define MAKE(NAME, T)                                                                                                    \
+    extern "C" __global__ void finish_##NAME(T *product, const T *bias, const T *residual, int width, long long vectors, \
+                                             int activation) {                                                          \
+        finish<T>(product, bias, residual, width, vectors, activation);                                                 \
+    }                                                                                                                    \
+    extern "C" __global__ void gate_##NAME(const T *joint, T *to, int width, long long vectors) {                        \
+        gate<T>(joint, to, width, vectors);                                                                              \
+    }                                                                                                                    \
+    extern "C" __global__ void rotate_##NAME(T *joint, const float *cos, const float *sin, int heads, int half, int row) { \
+        rotate<T>(joint, cos, sin, heads, half, row);                                                                    \
+    }                                                                                                                    \
+    extern "C" __global__ void append_##NAME(T *cache, const T *joint, const uint32_t *places, int row, int start,       \
+                                             int width) {                                                                \
+        append<T>(cache, joint, places, row, start, width);                                                              \
+    }
+FOR_EACH_FORMAT(MAKE)
