@@ -114,7 +114,7 @@ pub fn finish(
         }
         let [bias, residual] = [bias, residual].map(|other| other.map(|other| view::<T>(other)).transpose());
         let (bias, residual) = (bias?, residual?);
-        let vectors = ((end - start) * size_of::<T>() / 16) as i64;
+        let vectors = count((end - start) * size_of::<T>() / 16)?;
         let activation = match activation {
             None => 0i32,
             Some(Activation::QuickGelu) => 1,
@@ -123,7 +123,7 @@ pub fn finish(
         };
         let function = function::<T>(&device, "finish", &compiled::ROWS)?;
         let mut product = product.as_cuda_slice_mut::<T>()?.slice_mut(start..end);
-        let (none, width) = (0u64, width as i32);
+        let (none, width) = (0u64, width as u32);
         let mut builder = function.builder();
         builder.arg(&mut product);
         match &bias {
@@ -151,9 +151,9 @@ pub fn gate(joint: (&CudaStorage, &Layout), tokens: usize, width: usize) -> Resu
         }
         // SAFETY: the kernel writes every value.
         let mut to = unsafe { device.alloc::<T>(tokens * width)? };
-        let vectors = (tokens * width * size_of::<T>() / 16) as i64;
+        let vectors = count(tokens * width * size_of::<T>() / 16)?;
         let function = function::<T>(&device, "gate", &compiled::ROWS)?;
-        let width = width as i32;
+        let width = width as u32;
         let mut builder = function.builder();
         builder.arg(&from).arg(&mut to).arg(&width).arg(&vectors);
         // SAFETY: `joint` has twice as many vectors and `to` as many, as was checked.
@@ -332,6 +332,10 @@ fn function<T: Number>(
 /// Whether widths are whole vectors of 16 bytes.
 fn aligned<T>(widths: &[usize]) -> bool {
     widths.iter().all(|width| (width * size_of::<T>()).is_multiple_of(16))
+}
+
+fn count(vectors: usize) -> Result<u32> {
+    u32::try_from(vectors).map_err(|_| Error::msg("a tensor is too large for this kernel"))
 }
 
 fn range(layout: &Layout) -> Result<(usize, usize)> {

@@ -16,12 +16,12 @@ __device__ __forceinline__ float activate(float x, int activation) {
 
 // product = activation(product + bias) + residual, over vectors; bias and residual may be absent.
 template <typename T>
-__device__ void finish(T *product, const T *bias, const T *residual, int width, long long vectors, int activation) {
-    const int LANES = Vector<T>::LANES;
-    for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * (long long)blockDim.x) {
-        Vector<T> x = load(product + n * LANES), b, r;
-        if (bias) b = load(bias + (n * LANES) % width);
-        if (residual) r = load(residual + n * LANES);
+__device__ void finish(T *product, const T *bias, const T *residual, uint32_t width, uint32_t vectors, int activation) {
+    constexpr uint32_t LANES = Vector<T>::LANES;
+    for (uint32_t n = blockIdx.x * blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * blockDim.x) {
+        Vector<T> x = load(product + (size_t)n * LANES), b, r;
+        if (bias) b = load(bias + n % (width / LANES) * LANES);
+        if (residual) r = load(residual + (size_t)n * LANES);
 #pragma unroll
         for (int i = 0; i < LANES; i++) {
             float y = widen(x.at[i]);
@@ -30,23 +30,23 @@ __device__ void finish(T *product, const T *bias, const T *residual, int width, 
             if (residual) y += widen(r.at[i]);
             x.at[i] = narrow<T>(y);
         }
-        store(product + n * LANES, x);
+        store(product + (size_t)n * LANES, x);
     }
 }
 
 // to = silu(gate) * up, where a row of `joint` is gate and up.
-template <typename T> __device__ void gate(const T *joint, T *to, int width, long long vectors) {
-    const int LANES = Vector<T>::LANES;
-    const int row_vectors = width / LANES;
-    for (long long n = blockIdx.x * (long long)blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * (long long)blockDim.x) {
-        const T *row = joint + n / row_vectors * 2 * width + n % row_vectors * LANES;
+template <typename T> __device__ void gate(const T *joint, T *to, uint32_t width, uint32_t vectors) {
+    constexpr uint32_t LANES = Vector<T>::LANES;
+    const uint32_t row_vectors = width / LANES;
+    for (uint32_t n = blockIdx.x * blockDim.x + threadIdx.x; n < vectors; n += gridDim.x * blockDim.x) {
+        const T *row = joint + (size_t)(n / row_vectors) * 2 * width + n % row_vectors * LANES;
         Vector<T> g = load(row), u = load(row + width);
 #pragma unroll
         for (int i = 0; i < LANES; i++) {
             float x = widen(g.at[i]);
             g.at[i] = narrow<T>(x / (1.0f + __expf(-x)) * widen(u.at[i]));
         }
-        store(to + n * LANES, g);
+        store(to + (size_t)n * LANES, g);
     }
 }
 
@@ -74,11 +74,11 @@ __device__ void append(T *cache, const T *joint, const uint32_t *places, int row
 }
 
 #define MAKE(NAME, T)                                                                                                    \
-    extern "C" __global__ void finish_##NAME(T *product, const T *bias, const T *residual, int width, long long vectors, \
+    extern "C" __global__ void finish_##NAME(T *product, const T *bias, const T *residual, uint32_t width, uint32_t vectors, \
                                              int activation) {                                                          \
         finish<T>(product, bias, residual, width, vectors, activation);                                                 \
     }                                                                                                                    \
-    extern "C" __global__ void gate_##NAME(const T *joint, T *to, int width, long long vectors) {                        \
+    extern "C" __global__ void gate_##NAME(const T *joint, T *to, uint32_t width, uint32_t vectors) {                        \
         gate<T>(joint, to, width, vectors);                                                                              \
     }                                                                                                                    \
     extern "C" __global__ void rotate_##NAME(T *joint, const float *cos, const float *sin, int heads, int half, int row) { \
