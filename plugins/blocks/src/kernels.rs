@@ -12,6 +12,7 @@ mod cuda;
 mod few_rows;
 mod gate;
 mod linear;
+mod norm;
 mod panels;
 mod rotate;
 
@@ -23,6 +24,7 @@ pub use cached::{Heads, append, attend};
 pub use cuda::Tiles;
 pub use gate::gate;
 pub use linear::{linear, stored};
+pub use norm::{layer_norm, rms_norm};
 pub use rotate::rotate;
 
 /// Whether the kernels of the CPU apply.

@@ -1,14 +1,16 @@
 //! The kernels on CUDA: what `cuda/*.cu` compute, launched on storages of candle.
 #![allow(unsafe_code, reason = "a launch trusts the shapes that it is given; each function checks them first")]
 
-use std::sync::RwLockReadGuard;
+use std::{ops::Deref, sync::Arc};
 
 use candle_core::{
     CudaDevice, CudaStorage, DType, Error, Layout, Result, Storage, Tensor,
     backend::BackendStorage,
     cuda_backend::{
         CudaDType, WrapErr,
-        cudarc::driver::{CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg},
+        cudarc::driver::{
+            CudaFunction, CudaSlice, CudaStream, CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg,
+        },
     },
 };
 use half::{bf16, f16};
@@ -18,6 +20,8 @@ pub use cached::{append_rows, attend_cached};
 pub use tiles::Tiles;
 
 mod cached;
+#[cfg(test)]
+mod tests;
 mod tiles;
 
 #[allow(missing_docs, reason = "written by the build script")]
@@ -26,7 +30,9 @@ mod compiled {
 }
 
 /// Rows of queries in a tile.
-const ROWS: usize = 64;
+const ROWS: usize = 128;
+/// Bytes of the widest row that [`norm`] takes.
+pub const WIDEST: usize = 128 * 8 * 16;
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
 /// A number format that the kernels know, and its name there.
@@ -78,6 +84,13 @@ pub struct Attention<'a> {
     pub window: Option<usize>,
 }
 
+impl<'a> Rows<'a> {
+    fn view<T: Number>(&self) -> Result<CudaView<'a, T>> {
+        let all = self.storage.as_cuda_slice::<T>()?;
+        Ok(all.slice(self.start..all.len()))
+    }
+}
+
 /// Rows in a storage.
 #[derive(Clone, Copy)]
 pub struct Rows<'a> {
@@ -121,7 +134,7 @@ pub fn finish(
             Some(Activation::Gelu) => 2,
             Some(Activation::GeluTanh) => 3,
         };
-        let function = function::<T>(&device, "finish", &compiled::ROWS)?;
+        let function = function::<T>(&device, "finish")?;
         let mut product = product.as_cuda_slice_mut::<T>()?.slice_mut(start..end);
         let (none, width) = (0u64, width as u32);
         let mut builder = function.builder();
@@ -152,7 +165,7 @@ pub fn gate(joint: (&CudaStorage, &Layout), tokens: usize, width: usize) -> Resu
         // SAFETY: the kernel writes every value.
         let mut to = unsafe { device.alloc::<T>(tokens * width)? };
         let vectors = count(tokens * width * size_of::<T>() / 16)?;
-        let function = function::<T>(&device, "gate", &compiled::ROWS)?;
+        let function = function::<T>(&device, "gate")?;
         let width = width as u32;
         let mut builder = function.builder();
         builder.arg(&from).arg(&mut to).arg(&width).arg(&vectors);
@@ -161,6 +174,47 @@ pub fn gate(joint: (&CudaStorage, &Layout), tokens: usize, width: usize) -> Resu
         Ok(CudaStorage::wrap_cuda_slice(to, device))
     }
     by_format!(joint.0, run(joint, tokens, width))
+}
+
+/// Rows of `x`, `[.., width]`, divided by their deviation, times `weight`, plus `bias`; without a bias, by the root of
+/// their mean square, and not centred.
+pub fn norm(
+    x: (&CudaStorage, &Layout),
+    weight: (&CudaStorage, &Layout),
+    bias: Option<(&CudaStorage, &Layout)>,
+    eps: f32,
+) -> Result<CudaStorage> {
+    fn run<T: Number>(
+        x: (&CudaStorage, &Layout),
+        weight: (&CudaStorage, &Layout),
+        bias: Option<(&CudaStorage, &Layout)>,
+        eps: f32,
+    ) -> Result<CudaStorage> {
+        let device = x.0.device().clone();
+        let (x, start, weight) = (view::<T>(x)?, x.1.start_offset(), view::<T>(weight)?);
+        let bias = bias.map(view::<T>).transpose()?;
+        let width = weight.len();
+        let rows = x.len() / width.max(1);
+        let whole = width > 0 && rows * width == x.len() && bias.as_ref().is_none_or(|bias| bias.len() == width);
+        if !whole || !aligned::<T>(&[width, start]) || width * size_of::<T>() > WIDEST {
+            return Err(Error::msg("a norm has another width"));
+        }
+        // SAFETY: the kernel writes every value.
+        let mut to = unsafe { device.alloc::<T>(rows * width)? };
+        let function = function::<T>(&device, "norm")?;
+        let (none, wide) = (0u64, width as u32);
+        let mut builder = function.builder();
+        builder.arg(&x).arg(&mut to).arg(&weight);
+        match &bias {
+            Some(bias) => builder.arg(bias),
+            None => builder.arg(&none),
+        };
+        builder.arg(&wide).arg(&eps);
+        // SAFETY: each block takes one of `rows` rows of `width` values, as was checked.
+        unsafe { builder.launch(blocks((rows, 1), 128)) }.w()?;
+        Ok(CudaStorage::wrap_cuda_slice(to, device))
+    }
+    by_format!(x.0, run(x, weight, bias, eps))
 }
 
 /// Turns the first `heads` heads of each row of `joint`, `[tokens, row]`, in place.
@@ -183,13 +237,13 @@ pub fn rotate(
         if rows != tokens || sin.len() != cos.len() || 2 * half * heads > row {
             return Err(Error::msg("queries and keys cannot be turned by these angles"));
         }
-        let function = function::<T>(&device, "rotate", &compiled::ROWS)?;
+        let function = function::<T>(&device, "rotate")?;
         let mut joint = joint.as_cuda_slice_mut::<T>()?.slice_mut(start..end);
         let (heads, half, row) = (heads as i32, half as i32, row as i32);
         let mut builder = function.builder();
         builder.arg(&mut joint).arg(&cos).arg(&sin).arg(&heads).arg(&half).arg(&row);
         // SAFETY: there are as many rows of angles as of `joint`, and the heads lie within a row, as was checked.
-        unsafe { builder.launch(blocks(tokens, 1)) }.w().map(|_| ())
+        unsafe { builder.launch(blocks((tokens, 1), 128)) }.w().map(|_| ())
     }
     by_format!(joint.0, run(joint, cos, sin, heads))
 }
@@ -214,13 +268,13 @@ pub fn append(
         if places.len() != tokens || start + width > row {
             return Err(Error::msg("rows cannot be added to this cache"));
         }
-        let function = function::<T>(&device, "append", &compiled::ROWS)?;
+        let function = function::<T>(&device, "append")?;
         let mut cache = cache.as_cuda_slice_mut::<T>()?.slice_mut(first..end);
         let (row, start, width) = (row as i32, start as i32, width as i32);
         let mut builder = function.builder();
         builder.arg(&mut cache).arg(&joint).arg(&places).arg(&row).arg(&start).arg(&width);
         // SAFETY: columns lie within a row; the places lie within the cache, which `Cache::append` checks.
-        unsafe { builder.launch(blocks(tokens, 1)) }.w().map(|_| ())
+        unsafe { builder.launch(blocks((tokens, 1), 128)) }.w().map(|_| ())
     }
     by_format!(joint.0, run(cache, joint, places, start))
 }
@@ -232,7 +286,7 @@ pub fn attend_all(attention: &Attention<'_>, batch: usize, tokens: usize) -> Res
         let device = a.queries.storage.device().clone();
         // SAFETY: the kernel writes every value.
         let mut out = unsafe { device.alloc::<T>(batch * tokens * a.heads * a.head)? };
-        let grid = blocks(batch * tokens.div_ceil(ROWS), a.heads);
+        let grid = (batch * tokens.div_ceil(ROWS), a.heads);
         launch::<T>(&device, a, &mut out, None, None, tokens, grid)?;
         Ok(CudaStorage::wrap_cuda_slice(out, device))
     }
@@ -246,11 +300,11 @@ pub fn attend_tiles(attention: &Attention<'_>, tiles: &Tiles, tokens: usize) -> 
         // SAFETY: the tiles cover every token, so that every value is written.
         let mut out = unsafe { device.alloc::<T>(tokens * a.heads * a.head)? };
         if let Some(many) = &tiles.many {
-            let grid = blocks(many.dim(0)?, a.heads);
+            let grid = (many.dim(0)?, a.heads);
             launch::<T>(&device, a, &mut out, Some(many), Some(&tiles.visible), 0, grid)?;
         }
         if let Some(one) = &tiles.one {
-            launch::<T>(&device, a, &mut out, Some(one), None, 0, blocks(one.dim(0)?, a.heads))?;
+            launch::<T>(&device, a, &mut out, Some(one), None, 0, (one.dim(0)?, a.heads))?;
         }
         Ok(CudaStorage::wrap_cuda_slice(out, device))
     }
@@ -265,25 +319,17 @@ fn launch<T: Number>(
     tiles: Option<&Tensor>,
     visible: Option<&Tensor>,
     tokens: usize,
-    grid: LaunchConfig,
+    grid: (usize, usize),
 ) -> Result<()> {
     let single = tiles.is_some() && visible.is_none();
-    let name = match single {
-        true => "attend_one".to_string(),
-        false => {
-            let padded = [64, 80, 96, 128].into_iter().find(|&padded| a.head <= padded);
-            format!("attend_{}_{}", T::NAME, padded.ok_or_else(|| Error::msg("no kernel takes such heads"))?)
-        }
+    let (name, threads) = match (single, [64, 80, 96, 128].into_iter().find(|&padded| a.head <= padded)) {
+        (true, _) => (format!("attend_one_{}", T::NAME), 128),
+        // Of small heads, a warp takes twice as many rows.
+        (false, Some(padded)) => (format!("attend_{}_{padded}", T::NAME), if padded == 64 { 128 } else { 256 }),
+        (false, None) => return Err(Error::msg("no kernel takes such heads")),
     };
-    let function = match single {
-        true => function::<T>(device, &name, &compiled::ATTEND)?,
-        false => device.get_or_load_custom_func(&name, "attend", compiled::ATTEND)?,
-    };
-    let rows = |rows: &Rows<'_>| -> Result<CudaView<'_, T>> {
-        let all = rows.storage.as_cuda_slice::<T>()?;
-        Ok(all.slice(rows.start..all.len()))
-    };
-    let (queries, keys, values) = (rows(&a.queries)?, rows(&a.keys)?, rows(&a.values)?);
+    let function = Kernel::new(device, &name, "attend", compiled::ATTEND)?;
+    let (queries, keys, values) = (a.queries.view::<T>()?, a.keys.view::<T>()?, a.values.view::<T>()?);
     let (tiles, visible) = (tiles.map(Tensor::storage_and_layout), visible.map(Tensor::storage_and_layout));
     let (tiles, visible) = (words(tiles.as_ref())?, words(visible.as_ref())?);
     let none = 0u64;
@@ -308,11 +354,28 @@ fn launch<T: Number>(
     }
     // SAFETY: the tiles name rows of the queries, and rows of the cache that hold what was added to it; strides and heads
     // are those of the storages, and starts are whole vectors, which `kernels::attends` checks.
-    unsafe { builder.launch(grid) }.w().map(|_| ())
+    unsafe { builder.launch(blocks(grid, threads)) }.w().map(|_| ())
+}
+
+/// A kernel, and the stream that it is launched on.
+struct Kernel {
+    function: CudaFunction,
+    stream: Arc<CudaStream>,
+}
+
+impl Kernel {
+    fn new(device: &CudaDevice, name: &str, module: &str, ptx: &str) -> Result<Self> {
+        let function = device.get_or_load_custom_func(name, module, ptx)?.into_cuda_function();
+        Ok(Self { function, stream: device.cuda_stream() })
+    }
+
+    fn builder(&self) -> LaunchArgs<'_> {
+        self.stream.launch_builder(&self.function)
+    }
 }
 
 /// A table that lies on the device.
-fn words<'a>(table: Option<&'a (RwLockReadGuard<'_, Storage>, &Layout)>) -> Result<Option<CudaView<'a, u32>>> {
+fn words<'a, G: Deref<Target = Storage>>(table: Option<&'a (G, &Layout)>) -> Result<Option<CudaView<'a, u32>>> {
     match table.map(|(storage, layout)| (&**storage, *layout)) {
         Some((Storage::Cuda(storage), layout)) => view::<u32>((storage, layout)).map(Some),
         Some(_) => Err(Error::msg("a packing lies on another device")),
@@ -320,13 +383,8 @@ fn words<'a>(table: Option<&'a (RwLockReadGuard<'_, Storage>, &Layout)>) -> Resu
     }
 }
 
-fn function<T: Number>(
-    device: &CudaDevice,
-    name: &str,
-    ptx: &'static str,
-) -> Result<candle_core::cuda_backend::CudaFunc> {
-    let module = if name.starts_with("attend") { "attend" } else { "rows" };
-    device.get_or_load_custom_func(&format!("{name}_{}", T::NAME), module, ptx)
+fn function<T: Number>(device: &CudaDevice, name: &str) -> Result<Kernel> {
+    Kernel::new(device, &format!("{name}_{}", T::NAME), "rows", compiled::ROWS)
 }
 
 /// Whether widths are whole vectors of 16 bytes.
@@ -347,8 +405,8 @@ fn view<'a, T: CudaDType>((storage, layout): (&'a CudaStorage, &Layout)) -> Resu
     Ok(storage.as_cuda_slice::<T>()?.slice(start..end))
 }
 
-fn blocks(x: usize, y: usize) -> LaunchConfig {
-    LaunchConfig { grid_dim: (x as u32, y as u32, 1), block_dim: (128, 1, 1), shared_mem_bytes: 0 }
+fn blocks((x, y): (usize, usize), threads: u32) -> LaunchConfig {
+    LaunchConfig { grid_dim: (x as u32, y as u32, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
 }
 
 /// One thread a vector, but no more blocks than are useful.

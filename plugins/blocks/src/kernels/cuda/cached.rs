@@ -27,7 +27,7 @@ struct Append {
 }
 
 struct AttendTiles<'a> {
-    tiles: &'a super::Tiles,
+    tiles: &'a Tiles,
     heads: Heads,
 }
 

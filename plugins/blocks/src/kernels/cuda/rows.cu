@@ -50,6 +50,57 @@ template <typename T> __device__ void gate(const T *joint, T *to, uint32_t width
     }
 }
 
+__device__ __forceinline__ float total(float x, float *warps) {
+    for (int step = 16; step > 0; step /= 2) x += __shfl_xor_sync(0xffffffff, x, step);
+    if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
+    __syncthreads();
+    return warps[0] + warps[1] + warps[2] + warps[3];
+}
+
+// Layer norm or, without a bias, root mean square norm: one row a block of 128 threads, which keep it in registers.
+template <typename T>
+__device__ void norm(const T *x, T *to, const T *weight, const T *bias, uint32_t width, float eps) {
+    constexpr int LANES = Vector<T>::LANES, MOST = 8;
+    __shared__ float sums[4], squares[4];
+    x += (size_t)blockIdx.x * width;
+    to += (size_t)blockIdx.x * width;
+    const int vectors = width / LANES;
+    Vector<T> row[MOST];
+    float sum = 0.0f, square = 0.0f, mean = 0.0f;
+#pragma unroll
+    for (int n = 0; n < MOST; n++) {
+        const int at = n * 128 + threadIdx.x;
+        if (at >= vectors) break;
+        row[n] = load(x + at * LANES);
+#pragma unroll
+        for (int i = 0; i < LANES; i++) sum += widen(row[n].at[i]);
+    }
+    if (bias) mean = total(sum, sums) / width;
+#pragma unroll
+    for (int n = 0; n < MOST; n++) {
+        if (n * 128 + threadIdx.x >= vectors) break;
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+            float distance = widen(row[n].at[i]) - mean;
+            square += distance * distance;
+        }
+    }
+    const float factor = rsqrtf(total(square, squares) / width + eps);
+#pragma unroll
+    for (int n = 0; n < MOST; n++) {
+        const int at = n * 128 + threadIdx.x;
+        if (at >= vectors) break;
+        Vector<T> w = load(weight + at * LANES), b;
+        if (bias) b = load(bias + at * LANES);
+#pragma unroll
+        for (int i = 0; i < LANES; i++) {
+            float y = (widen(row[n].at[i]) - mean) * factor * widen(w.at[i]);
+            row[n].at[i] = narrow<T>(bias ? y + widen(b.at[i]) : y);
+        }
+        store(to + at * LANES, row[n]);
+    }
+}
+
 // Turns the first `heads` heads of a row, one row a block.
 template <typename T>
 __device__ void rotate(T *joint, const float *cos, const float *sin, int heads, int half, int row) {
@@ -80,6 +131,9 @@ __device__ void append(T *cache, const T *joint, const uint32_t *places, int row
     }                                                                                                                    \
     extern "C" __global__ void gate_##NAME(const T *joint, T *to, uint32_t width, uint32_t vectors) {                        \
         gate<T>(joint, to, width, vectors);                                                                              \
+    }                                                                                                                    \
+    extern "C" __global__ void norm_##NAME(const T *x, T *to, const T *weight, const T *bias, uint32_t width, float eps) { \
+        norm<T>(x, to, weight, bias, width, eps);                                                                        \
     }                                                                                                                    \
     extern "C" __global__ void rotate_##NAME(T *joint, const float *cos, const float *sin, int heads, int half, int row) { \
         rotate<T>(joint, cos, sin, heads, half, row);                                                                    \
