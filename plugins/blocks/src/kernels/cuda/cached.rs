@@ -2,7 +2,7 @@
 
 use candle_core::{CpuStorage, CudaStorage, CustomOp3, InplaceOp3, Layout, Result, Shape, Tensor};
 
-use super::{Attention, Rows, Tiles, append, attend_tiles};
+use super::{Attention, Rows, Tiles, append, attend::attend_tiles};
 use crate::{
     decoder::{CacheLayer, Packing},
     kernels::Heads,

@@ -14,6 +14,32 @@ __device__ __forceinline__ float activate(float x, int activation) {
     }
 }
 
+// Up to four rows of x times the rows of a weight: one row of the weight a warp, which is read once and in its order.
+template <typename T>
+__device__ void few_rows(const T *x, const T *weight, T *to, uint32_t inputs, uint32_t outputs, int rows) {
+    constexpr int LANES = Vector<T>::LANES, MOST = 4;
+    const uint32_t output = blockIdx.x * 4 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (output >= outputs) return;
+    weight += (size_t)output * inputs;
+    float sums[MOST] = {};
+#pragma unroll 4
+    for (uint32_t at = lane * LANES; at < inputs; at += 32 * LANES) {
+        const Vector<T> w = load(weight + at);
+#pragma unroll
+        for (int row = 0; row < MOST; row++) {
+            if (row >= rows) break;
+            const Vector<T> v = load(x + (size_t)row * inputs + at);
+#pragma unroll
+            for (int i = 0; i < LANES; i++) sums[row] += widen(w.at[i]) * widen(v.at[i]);
+        }
+    }
+#pragma unroll
+    for (int row = 0; row < MOST; row++) {
+        for (int step = 16; step > 0; step /= 2) sums[row] += __shfl_xor_sync(0xffffffff, sums[row], step);
+        if (lane == 0 && row < rows) to[(size_t)row * outputs + output] = narrow<T>(sums[row]);
+    }
+}
+
 // product = activation(product + bias) + residual, over vectors; bias and residual may be absent.
 template <typename T>
 __device__ void finish(T *product, const T *bias, const T *residual, uint32_t width, uint32_t vectors, int activation) {
@@ -128,6 +154,10 @@ __device__ void append(T *cache, const T *joint, const uint32_t *places, int row
     extern "C" __global__ void finish_##NAME(T *product, const T *bias, const T *residual, uint32_t width, uint32_t vectors, \
                                              int activation) {                                                          \
         finish<T>(product, bias, residual, width, vectors, activation);                                                 \
+    }                                                                                                                    \
+    extern "C" __global__ void few_rows_##NAME(const T *x, const T *weight, T *to, uint32_t inputs, uint32_t outputs,     \
+                                               int rows) {                                                              \
+        few_rows<T>(x, weight, to, inputs, outputs, rows);                                                               \
     }                                                                                                                    \
     extern "C" __global__ void gate_##NAME(const T *joint, T *to, uint32_t width, uint32_t vectors) {                        \
         gate<T>(joint, to, width, vectors);                                                                              \

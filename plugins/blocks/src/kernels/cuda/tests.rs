@@ -48,6 +48,12 @@ fn linear_layers_norms_and_gates() {
                 });
             }
         }
+        for (rows, input, output) in [(1, 4096, 30), (3, 40, 77), (4, 1032, 9)] {
+            let inputs = [normal(&[rows, input], dtype), normal(&[output, input], dtype)];
+            compare("few rows", &inputs, tolerance, |t| {
+                kernels::linear(&Linear::new(t[1].clone(), None), &t[0], None, None).unwrap()
+            });
+        }
         for width in [40, 1032, 4096] {
             let inputs = [normal(&[3, 7, width], dtype), normal(&[width], dtype), normal(&[width], dtype)];
             // candle's own norms do not compute in f64.

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Result, Tensor};
 
-use super::ROWS;
+use super::attend::ROWS;
 use crate::decoder::Packing;
 
 /// Where the tokens of a packing lie in a cache, and what they see; see `Tile` in `attend.cu`.
