@@ -130,6 +130,8 @@ fn vila_answers_by_the_interface_of_its_first_release() {
     calls.had("language", greedy);
     assert_eq!((&seen["text"], &seen["finish"]), (&json!("a finding"), &json!("stop")), "{seen:#}");
     assert_eq!(seen["arrays"]["pixel_values"], json!([1, 9 * 7 * 3]));
+    let checked = Said::from(check(&bench, "vila-1-5-authors").output().unwrap()).well();
+    assert!(checked.out.contains("generate answers"), "{checked:#?}");
 }
 
 #[test]
@@ -170,6 +172,8 @@ fn xraygpt_answers_by_its_chat() {
     // The start token, which was not generated, is gone.
     assert_eq!(seen["generated_ids"], json!([7, 8, 2]));
     assert_eq!(seen["arrays"], json!({ "pixel_values": [1, 9 * 7 * 3], "first_logits": [1, 2] }));
+    let checked = Said::from(check(&bench, "xraygpt-authors").output().unwrap()).well();
+    assert!(checked.out.contains("generate answers"), "{checked:#?}");
 }
 
 #[test]

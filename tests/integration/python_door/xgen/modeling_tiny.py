@@ -23,9 +23,9 @@ class TinyVlm(torch.nn.Module):
         self.image_token = None
 
     def vectors(self, vision_x, lang_x, image_size):
-        """The vectors of a prompt, with one for each tile of the image, scaled by the image's own shape."""
+        """The vectors of a prompt, with one for each tile of the image, turned by the image's own shape."""
         (width, height), tiles = image_size[0], vision_x[0].flatten(1)
-        seen = self.vision_encoder(tiles) * (width / height)
+        seen = self.vision_encoder(tiles).roll(width - height, 1)
         words = self.lang_model.get_input_embeddings()(lang_x[0])
         at = (lang_x[0] == self.image_token).nonzero()
         assert len(at) == 1

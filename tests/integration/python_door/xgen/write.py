@@ -28,7 +28,7 @@ def write(folder):
     torch.manual_seed(3)
     model = TinyForConditionalGeneration(TinyConfig(text_config={**text, "bos_token_id": 1, "eos_token_id": 2}))
     for value in model.parameters():
-        value.data += 0.3 * torch.randn_like(value)
+        value.data += 0.6 * torch.randn_like(value)
     model.config.auto_map = {
         "AutoConfig": "modeling_tiny.TinyConfig",
         "AutoModelForVision2Seq": "modeling_tiny.TinyForConditionalGeneration",
@@ -42,13 +42,12 @@ def write(folder):
 
 
 @torch.inference_mode()
-def answer(model, words, image, prompt):
+def answer(model, words, image, prompt, views="anyres", size=None):
     """Greedy decoding step by step, without `generate`."""
-    words = model.update_special_tokens(words)
-    image = Image.open(image).convert("RGB")
-    pixels = TinyImageProcessor().preprocess([image], image_aspect_ratio="anyres")["pixel_values"]
-    ids = words(PROMPT.format(prompt), return_tensors="pt")["input_ids"]
-    vectors, end, generated = model.vlm.vectors(pixels, ids, [image.size]), words.convert_tokens_to_ids("<|end|>"), []
+    pixels = TinyImageProcessor().preprocess([image], image_aspect_ratio=views)["pixel_values"]
+    ids = words(prompt, return_tensors="pt")["input_ids"]
+    vectors = model.vlm.vectors(pixels, ids, [size or image.size])
+    end, generated = words.convert_tokens_to_ids("<|end|>"), []
     while len(generated) < 8 and not {2, end} & set(generated):
         logits = model.vlm.lang_model(inputs_embeds=vectors).logits[0, -1]
         generated.append(logits.argmax().item())
@@ -58,8 +57,22 @@ def answer(model, words, image, prompt):
     return {"generated_ids": generated, "text": text, "finish": finish, "logits": [1, logits.shape[0]]}
 
 
+def main(folder, image, question):
+    folder.mkdir()
+    model, words = write(folder)
+    words = model.update_special_tokens(words)
+    image, prompt = Image.open(image).convert("RGB"), PROMPT.format(question)
+    told = answer(model, words, image, prompt)
+    # An answer that these could not change would not show that they arrived.
+    for other in [
+        answer(model, words, image, prompt, views=None),
+        answer(model, words, image, prompt, size=image.size[::-1]),
+        answer(model, words, image, prompt.replace("<image>\n", "<image>")),
+        answer(model, words, image.point(lambda value: 255 - value), prompt),
+    ]:
+        assert other["generated_ids"] != told["generated_ids"], told
+    (folder / "expected.json").write_text(json.dumps(told))
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.mkdir()
-    told = answer(*write(target), *sys.argv[2:])
-    (target / "expected.json").write_text(json.dumps(told))
+    main(Path(sys.argv[1]), *sys.argv[2:])
