@@ -8,6 +8,7 @@ mod attention;
 mod cross_attention;
 mod encoder;
 mod norm;
+mod rms_norm;
 
 use candle_nn::Linear;
 
@@ -20,6 +21,7 @@ pub use attention::{Attention, causal_mask};
 pub use cross_attention::CrossAttention;
 pub use encoder::{Encoder, EncoderConfig, EncoderLayer};
 pub use norm::Norm;
+pub use rms_norm::RmsNorm;
 
 /// A linear layer with bias; fresh weights have the standard deviation `std`, the bias is zero.
 ///

@@ -7,8 +7,11 @@
 //!
 //! Nothing here knows of plugins: the crate can be used alone.
 
+pub mod chat;
+pub mod decoder;
 pub mod device;
 mod error;
+pub mod generate;
 pub mod image;
 mod kernels;
 pub mod layers;

@@ -9,6 +9,7 @@ pub mod convert;
 mod options;
 mod pictures;
 mod place;
+pub mod reader;
 
 pub use options::Options;
 pub use pictures::{Preprocess, input_digests, pixels, stack};

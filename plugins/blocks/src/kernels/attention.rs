@@ -1,16 +1,20 @@
 //! Self-attention on the joint product of query, key and value, which are read where they lie.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{activation::exp, applies, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{
+    attends, on_cpu,
+    panels::{Panels, exponentials},
+    values,
+};
 
-/// Columns of a panel, a whole number of vectors of any instruction set.
-const PANEL: usize = 64;
-/// Rows whose products are summed up at the same time.
-const ROWS: usize = 6;
 /// The most rows of queries whose scores one core holds at a time.
 const TILE: usize = 256;
 
@@ -21,7 +25,8 @@ const TILE: usize = 256;
 /// The last axis is no multiple of `3 * heads`.
 pub fn attention(qkv: &Tensor, heads: usize, scale: f64) -> crate::Result<Tensor> {
     let (batch, tokens, width) = qkv.dims3()?;
-    if applies(qkv) && qkv.is_contiguous() {
+    let head = width / (3 * heads);
+    if (on_cpu(qkv) || attends(qkv, head, &[width / 3])) && qkv.is_contiguous() {
         return Ok(qkv.apply_op1_no_bwd(&Attend { heads, scale: scale as f32 })?);
     }
     let split = qkv.reshape((batch, tokens, 3, heads, width / (3 * heads)))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
@@ -73,6 +78,25 @@ impl CustomOp1 for Attend {
         }
         Ok((CpuStorage::F32(mixed), (batch, tokens, width).into()))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (batch, tokens, joint) = layout.shape().dims3()?;
+        let width = joint / 3;
+        let rows =
+            |part: usize| cuda::Rows { storage: qkv, start: layout.start_offset() + part * width, stride: joint };
+        let attention = cuda::Attention {
+            queries: rows(0),
+            keys: rows(1),
+            values: rows(2),
+            head: width / self.heads,
+            heads: self.heads,
+            each: 1,
+            scale: f64::from(self.scale),
+            window: None,
+        };
+        Ok((cuda::attend_all(&attention, batch, tokens)?, (batch, tokens, width).into()))
+    }
 }
 
 /// One head of one image.
@@ -102,105 +126,6 @@ impl<'a> Head<'a> {
     }
 }
 
-/// A matrix cut into panels of [`PANEL`] columns, each stored row by row; the last is filled up with zeros.
-struct Panels {
-    rows: usize,
-    columns: usize,
-    values: Vec<f32>,
-}
-
-impl Panels {
-    fn new(rows: usize, columns: usize) -> Self {
-        Self { rows, columns, values: vec![0.0; columns.div_ceil(PANEL) * rows * PANEL] }
-    }
-
-    fn set_row(&mut self, row: usize, values: &[f32]) {
-        let rows = self.values.chunks_exact_mut(PANEL).skip(row).step_by(self.rows);
-        rows.zip(values.chunks(PANEL)).for_each(|(to, values)| to[..values.len()].copy_from_slice(values));
-    }
-
-    fn set_column(&mut self, column: usize, values: &[f32]) {
-        let panel = &mut self.values[column / PANEL * self.rows * PANEL..][..self.rows * PANEL];
-        panel.iter_mut().skip(column % PANEL).step_by(PANEL).zip(values).for_each(|(to, x)| *to = *x);
-    }
-
-    /// `factor * a b`, for rows of `a`, where `b` is this matrix. A row of `to` may be longer than needed; what is
-    /// beyond the columns is then of no meaning.
-    #[inline(always)]
-    fn times<S: Simd>(&self, simd: S, a: &[f32], a_row: usize, to: &mut [f32], to_row: usize, factor: f32) {
-        let mut a = a.chunks(a_row);
-        let mut groups = to.chunks_exact_mut(to_row * ROWS);
-        for group in &mut groups {
-            let rows: [&[f32]; ROWS] = std::array::from_fn(|_| &a.next().unwrap_or_default()[..self.rows]);
-            self.group(simd, rows, group, to_row, factor);
-        }
-        for row in groups.into_remainder().chunks_exact_mut(to_row) {
-            self.group(simd, [&a.next().unwrap_or_default()[..self.rows]], row, to_row, factor);
-        }
-    }
-
-    #[inline(always)]
-    fn group<S: Simd, const R: usize>(&self, simd: S, a: [&[f32]; R], to: &mut [f32], to_row: usize, factor: f32) {
-        for (n, panel) in self.values.chunks_exact(self.rows * PANEL).enumerate() {
-            let needed = (self.columns - n * PANEL).min(PANEL).div_ceil(S::F32_LANES);
-            let mut place = Place { to: &mut *to, row: to_row, start: n * PANEL, factor };
-            let mut vector = 0;
-            // As many sums at a time as there are registers for.
-            if S::F32_LANES == 16 {
-                while vector + 4 <= needed {
-                    block::<S, R, 4>(simd, a, panel, vector, &mut place);
-                    vector += 4;
-                }
-            }
-            while vector + 2 <= needed {
-                block::<S, R, 2>(simd, a, panel, vector, &mut place);
-                vector += 2;
-            }
-            if vector < needed {
-                block::<S, R, 1>(simd, a, panel, vector, &mut place);
-            }
-        }
-    }
-}
-
-/// Where sums go, times a factor.
-struct Place<'a> {
-    to: &'a mut [f32],
-    row: usize,
-    start: usize,
-    factor: f32,
-}
-
-/// `R` rows times `V` vectors of a panel, from `first` on.
-#[inline(always)]
-fn block<S: Simd, const R: usize, const V: usize>(
-    simd: S,
-    a: [&[f32]; R],
-    panel: &[f32],
-    first: usize,
-    place: &mut Place<'_>,
-) {
-    let mut sums = [[simd.splat_f32s(0.0); V]; R];
-    for (n, row) in panel.chunks_exact(PANEL).enumerate() {
-        let b = &S::as_simd_f32s(row).0[first..first + V];
-        for (a, sums) in a.iter().zip(&mut sums) {
-            let a = simd.splat_f32s(a[n]);
-            sums.iter_mut().zip(b).for_each(|(sum, b)| *sum = simd.mul_add_f32s(a, *b, *sum));
-        }
-    }
-    let factor = simd.splat_f32s(place.factor);
-    for (row, sums) in place.to.chunks_exact_mut(place.row).zip(sums) {
-        let to = &mut row[place.start + first * S::F32_LANES..];
-        let length = to.len().min(V * S::F32_LANES);
-        let (whole, rest) = S::as_mut_simd_f32s(&mut to[..length]);
-        whole.iter_mut().zip(sums).for_each(|(to, sum)| *to = simd.mul_f32s(sum, factor));
-        if let Some(sum) = sums.get(whole.len()) {
-            let last = [simd.mul_f32s(*sum, factor)];
-            rest.iter_mut().zip(pulp::bytemuck::cast_slice::<_, f32>(&last)).for_each(|(to, x)| *to = *x);
-        }
-    }
-}
-
 /// The queries of a head from `first` on, as many as `to` has rows.
 struct Tile<'a> {
     to: &'a mut [f32],
@@ -216,36 +141,18 @@ impl WithSimd for Tile<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let Head { qkv, joint, start, head, scale, keys, values } = self.head;
-        let (rows, columns) = (self.to.len() / head, keys.columns.next_multiple_of(PANEL));
+        let (rows, columns) = (self.to.len() / head, keys.row());
         self.scores.resize(rows * columns, 0.0);
         keys.times(simd, &qkv[self.first * joint + start..], *joint, self.scores, columns, *scale);
         let mut sums = [0.0; TILE];
         for (row, sum) in self.scores.chunks_exact_mut(columns).zip(&mut sums) {
-            *sum = exponentials(&mut row[..keys.columns]);
+            *sum = exponentials(&mut row[..keys.columns()]);
         }
         values.times(simd, self.scores, columns, self.to, *head, 1.0);
         for (row, sum) in self.to.chunks_exact_mut(*head).zip(sums) {
             row.iter_mut().for_each(|x| *x /= sum);
         }
     }
-}
-
-/// A row of scores to its exponentials, less the largest score; returns their sum.
-#[inline(always)]
-fn exponentials(row: &mut [f32]) -> f32 {
-    /// One running value for each lane, so that the compiler may use them all at once.
-    const LANES: usize = 32;
-    let mut most = [f32::NEG_INFINITY; LANES];
-    let (lanes, rest) = row.as_chunks::<LANES>();
-    lanes
-        .iter()
-        .for_each(|lane| most.iter_mut().zip(lane).for_each(|(most, x)| *most = if *x > *most { *x } else { *most }));
-    let most = most.iter().chain(rest).fold(f32::NEG_INFINITY, |most, x| most.max(*x));
-    row.iter_mut().for_each(|x| *x = exp(*x - most));
-    let mut sums = [0.0; LANES];
-    let (lanes, rest) = row.as_chunks::<LANES>();
-    lanes.iter().for_each(|lane| sums.iter_mut().zip(lane).for_each(|(sum, x)| *sum += x));
-    sums.iter().chain(rest).sum()
 }
 
 #[cfg(test)]
@@ -266,12 +173,5 @@ mod tests {
         }
         let none = Tensor::zeros((0, 7, 24), DType::F32, &Device::Cpu).unwrap();
         assert_eq!(attention(&none, 2, 0.5).unwrap().dims(), [0, 7, 8]);
-    }
-
-    #[test]
-    fn one_value_that_outweighs_all_does_not_overflow() {
-        let mut row = vec![-1e4; 37];
-        row[20] = 1e4;
-        assert_eq!((exponentials(&mut row), row[20], row[21]), (1.0, 1.0, 0.0));
     }
 }

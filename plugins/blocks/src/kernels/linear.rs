@@ -1,11 +1,15 @@
 //! A linear layer with what follows it.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
 use candle_nn::{Linear, Module};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{activation::apply, applies, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{activation::apply, few_rows::few_rows, on_cpu, on_gpu, values};
 use crate::layers::Activation;
 
 /// A weight `[output, input]` as [`linear`] reads it fastest: on the CPU stored column by column.
@@ -13,7 +17,7 @@ use crate::layers::Activation;
 /// # Errors
 /// None but those of the device.
 pub fn stored(weight: &Tensor) -> crate::Result<Tensor> {
-    if applies(weight) { Ok(weight.t()?.contiguous()?.t()?) } else { Ok(weight.contiguous()?) }
+    if on_cpu(weight) { Ok(weight.t()?.contiguous()?.t()?) } else { Ok(weight.contiguous()?) }
 }
 
 /// `layer(x)`, then the activation, then plus `residual`: `[.., input]` to `[.., output]`, without gradients.
@@ -28,33 +32,54 @@ pub fn linear(
 ) -> crate::Result<Tensor> {
     // candle 0.11.1 multiplies a transposed batch with a repeated matrix wrongly.
     let x = &x.contiguous()?;
-    let bias = layer.bias().filter(|bias| applies(x) && bias.is_contiguous());
-    let residual_fits = residual.is_none_or(|r| r.is_contiguous());
-    let Some(bias) = bias.filter(|_| residual_fits) else {
-        let y = layer.forward(x)?;
+    let product = match few_rows(x, layer.weight())? {
+        Some(product) => product,
+        None => Linear::new(layer.weight().clone(), None).forward(x)?,
+    };
+    let bias = layer.bias();
+    let fits = |other: Option<&Tensor>| other.is_none_or(|other| other.is_contiguous());
+    let width = layer.weight().dims()[0];
+    if !((on_cpu(x) || on_gpu(x, &[width])) && fits(bias) && fits(residual)) {
+        let y = bias.map_or(Ok(product.clone()), |bias| product.broadcast_add(bias))?;
         let y = activation.map_or(Ok(y.clone()), |activation| activation.forward(&y))?;
         return Ok(residual.map_or(Ok(y.clone()), |residual| residual + &y)?);
-    };
-    let product = Linear::new(layer.weight().clone(), None).forward(x)?;
-    let width = bias.elem_count();
-    match residual {
-        None => product.inplace_op2(bias, &Finish { width, activation })?,
-        Some(residual) => product.inplace_op3(bias, residual, &Finish { width, activation })?,
+    }
+    let finish = |second| Finish { width, activation, second };
+    match (bias, residual) {
+        (None, None) if activation.is_none() => {}
+        (None, None) => return activation.map_or(Ok(product.clone()), |activation| activation.forward(&product)),
+        (Some(bias), None) => product.inplace_op2(bias, &finish(Second::Bias))?,
+        (None, Some(residual)) => product.inplace_op2(residual, &finish(Second::Residual))?,
+        (Some(bias), Some(residual)) => product.inplace_op3(bias, residual, &finish(Second::Bias))?,
     }
     Ok(product)
 }
 
-/// Adds the bias, applies the activation, adds the residual.
+/// Adds the bias, on_cpu the activation, adds the residual.
 struct Finish {
+    /// Length of a row of the product.
     width: usize,
     activation: Option<Activation>,
+    second: Second,
+}
+
+/// What the first operand beside the product is.
+enum Second {
+    Bias,
+    Residual,
 }
 
 /// Values that one core finishes at a time: they stay in its cache.
 const CHUNK: usize = 1 << 14;
 
 impl Finish {
-    fn run(&self, product: &mut CpuStorage, layout: &Layout, bias: &[f32], residual: Option<&[f32]>) -> Result<()> {
+    fn run(
+        &self,
+        product: &mut CpuStorage,
+        layout: &Layout,
+        bias: Option<&[f32]>,
+        residual: Option<&[f32]>,
+    ) -> Result<()> {
         let product = match (product, layout.contiguous_offsets()) {
             (CpuStorage::F32(all), Some((start, end))) => &mut all[start..end],
             _ => return Err(candle_core::Error::msg("a kernel takes contiguous f32 tensors only")),
@@ -72,7 +97,7 @@ impl Finish {
 /// Whole rows of a product.
 struct Chunk<'a> {
     values: &'a mut [f32],
-    bias: &'a [f32],
+    bias: Option<&'a [f32]>,
     activation: Option<Activation>,
     residual: Option<&'a [f32]>,
 }
@@ -82,8 +107,10 @@ impl WithSimd for Chunk<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for row in self.values.chunks_exact_mut(self.bias.len()) {
-            row.iter_mut().zip(self.bias).for_each(|(x, b)| *x += b);
+        if let Some(bias) = self.bias {
+            for row in self.values.chunks_exact_mut(bias.len()) {
+                row.iter_mut().zip(bias).for_each(|(x, b)| *x += b);
+            }
         }
         if let Some(activation) = self.activation {
             apply(activation, self.values);
@@ -99,8 +126,21 @@ impl InplaceOp2 for Finish {
         "finish a linear layer"
     }
 
-    fn cpu_fwd(&self, product: &mut CpuStorage, layout: &Layout, bias: &CpuStorage, b: &Layout) -> Result<()> {
-        self.run(product, layout, values(bias, b)?, None)
+    fn cpu_fwd(&self, product: &mut CpuStorage, layout: &Layout, second: &CpuStorage, s: &Layout) -> Result<()> {
+        let second = Some(values(second, s)?);
+        match self.second {
+            Second::Bias => self.run(product, layout, second, None),
+            Second::Residual => self.run(product, layout, None, second),
+        }
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, product: &mut CudaStorage, layout: &Layout, second: &CudaStorage, s: &Layout) -> Result<()> {
+        let second = Some((second, s));
+        match self.second {
+            Second::Bias => cuda::finish((product, layout), second, None, self.width, self.activation),
+            Second::Residual => cuda::finish((product, layout), None, second, self.width, self.activation),
+        }
     }
 }
 
@@ -118,7 +158,20 @@ impl InplaceOp3 for Finish {
         residual: &CpuStorage,
         r: &Layout,
     ) -> Result<()> {
-        self.run(product, layout, values(bias, b)?, Some(values(residual, r)?))
+        self.run(product, layout, Some(values(bias, b)?), Some(values(residual, r)?))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        product: &mut CudaStorage,
+        layout: &Layout,
+        bias: &CudaStorage,
+        b: &Layout,
+        residual: &CudaStorage,
+        r: &Layout,
+    ) -> Result<()> {
+        cuda::finish((product, layout), Some((bias, b)), Some((residual, r)), self.width, self.activation)
     }
 }
 
@@ -131,9 +184,10 @@ mod tests {
     #[test]
     fn equals_the_operations_of_candle() {
         let normal = |shape: &[usize]| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
-        let layer = Linear::new(normal(&[37, 11]), Some(normal(&[37])));
         let residual = normal(&[3, 700, 37]);
-        for x in [normal(&[3, 700, 11]), normal(&[3, 11, 700]).transpose(1, 2).unwrap()] {
+        let inputs = [normal(&[3, 700, 11]), normal(&[3, 11, 700]).transpose(1, 2).unwrap()];
+        for (x, bias) in inputs.into_iter().flat_map(|x| [(x.clone(), None), (x, Some(normal(&[37])))]) {
+            let layer = Linear::new(normal(&[37, 11]), bias);
             for activation in [None, Some(Activation::Gelu), Some(Activation::QuickGelu), Some(Activation::GeluTanh)] {
                 for residual in [None, Some(&residual)] {
                     let fused = linear(&layer, &x, activation, residual).unwrap();

@@ -1,0 +1,142 @@
+//! One layer.
+
+use candle_core::{D, Tensor};
+use candle_nn::{Linear, Module, ops};
+
+use super::STD;
+use crate::{
+    Result,
+    decoder::{Angles, LlamaConfig},
+    kernels,
+    layers::{RmsNorm, linear, projection},
+    weights::Weights,
+};
+
+/// `x + attention(norm1(x))`, then `x + mlp(norm2(x))`.
+pub struct LlamaLayer {
+    norm1: RmsNorm,
+    /// Query, key and value.
+    input: Joint<3>,
+    output: Linear,
+    norm2: RmsNorm,
+    /// Gate and up.
+    gate: Joint<2>,
+    down: Linear,
+    /// Heads of queries and of keys, and the size of a head.
+    heads: [usize; 3],
+}
+
+/// Linear layers of the same input: one product where possible; variables stay apart, so that each can be saved.
+enum Joint<const N: usize> {
+    Fused(Linear),
+    Split([Linear; N]),
+}
+
+impl LlamaLayer {
+    /// Takes `norm1`, `query`, `key`, `value`, `output`, `norm2`, `gate`, `up` and `down`.
+    pub fn new(config: &LlamaConfig, depth: usize, weights: &Weights) -> Result<Self> {
+        let (width, mlp, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
+        let (queries, keys) = (config.query_width(), config.key_width());
+        // Fresh weights as GPT-2's: residual branches shrink with the number of layers.
+        let last_std = STD * (2.0 * config.num_hidden_layers.max(depth + 1) as f64).powf(-0.5);
+        let layer = |name: &str, input, output, bias, std| match bias {
+            true => linear(&weights.at(name), input, output, std),
+            false => projection(&weights.at(name), input, output, std),
+        };
+        let input = |name, output| layer(name, width, output, config.qkv_bias, STD);
+        let gate = |name| layer(name, width, mlp, config.mlp_bias, STD);
+        Ok(Self {
+            norm1: RmsNorm::new(&weights.at("norm1"), width, eps)?,
+            input: Joint::new([input("query", queries)?, input("key", keys)?, input("value", keys)?], weights)?,
+            output: layer("output", queries, width, config.output_bias, last_std)?,
+            norm2: RmsNorm::new(&weights.at("norm2"), width, eps)?,
+            gate: Joint::new([gate("gate")?, gate("up")?], weights)?,
+            down: layer("down", mlp, width, config.mlp_bias, last_std)?,
+            heads: [config.num_attention_heads, config.num_key_value_heads, config.head_dim],
+        })
+    }
+
+    /// `[tokens, width]` to the same shape; `attention` takes query, key and value side by side to what was attended to.
+    pub fn attend(
+        &self,
+        x: &Tensor,
+        angles: &Angles,
+        attention: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let joint = self.input.forward(&self.norm1.forward(x, false)?)?;
+        let [queries, keys, _] = self.heads;
+        let mixed = attention(&kernels::rotate(joint, queries + keys, angles)?)?;
+        let x = kernels::linear(&self.output, &mixed, None, Some(x))?;
+        let hidden = kernels::gate(&self.gate.forward(&self.norm2.forward(&x, false)?)?)?;
+        kernels::linear(&self.down, &hidden, None, Some(&x))
+    }
+
+    /// `[batch, tokens, width]` to the same shape, differentiable.
+    pub fn train(&self, x: &Tensor, angles: &Angles, mask: &Tensor) -> Result<Tensor> {
+        let (batch, tokens, _) = x.dims3()?;
+        let [queries, keys, head] = self.heads;
+        let parts = self.input.apart(&self.norm1.forward(x, true)?, [queries * head, keys * head, keys * head])?;
+        let turned = |x: &Tensor, heads: usize| -> Result<Tensor> {
+            let rows = x.reshape((batch * tokens, heads, head))?;
+            // Angles are those of one sequence, which all have in common.
+            let cos = angles.cos.repeat((batch, 1))?;
+            let angles = Angles { cos, sin: angles.sin.repeat((batch, 1))? };
+            Ok(angles.turn(&rows)?.reshape((batch, tokens, heads, head))?)
+        };
+        let shared = |x: Tensor| -> Result<Tensor> {
+            let each = queries / keys;
+            let x = x.reshape((batch, tokens, keys, 1, head))?.broadcast_as((batch, tokens, keys, each, head))?;
+            Ok(x.reshape((batch, tokens, queries, head))?.transpose(1, 2)?.contiguous()?)
+        };
+        let query = turned(&parts[0], queries)?.transpose(1, 2)?.contiguous()?;
+        let (key, value) = (shared(turned(&parts[1], keys)?)?, shared(parts[2].clone())?);
+        let scores = (query * (head as f64).powf(-0.5))?.matmul(&key.transpose(2, 3)?)?.broadcast_add(mask)?;
+        let mixed = ops::softmax(&scores, D::Minus1)?.matmul(&value)?.transpose(1, 2)?;
+        let x = (x + self.output.forward(&mixed.reshape((batch, tokens, queries * head))?)?)?;
+        let width = self.down.weight().dim(1)?;
+        let [gate, up] = self.gate.apart(&self.norm2.forward(&x, true)?, [width; 2])?;
+        Ok((&x + self.down.forward(&(gate.silu()? * up)?)?)?)
+    }
+}
+
+impl<const N: usize> Joint<N> {
+    fn new(parts: [Linear; N], weights: &Weights) -> Result<Self> {
+        if weights.trainable() {
+            return Ok(Self::Split(parts));
+        }
+        let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
+        let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
+        Ok(Self::Fused(Linear::new(Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?, bias)))
+    }
+
+    /// All results side by side, without gradients.
+    fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Fused(layer) => kernels::linear(layer, x, None, None),
+            Self::Split(parts) => {
+                let parts = parts.iter().map(|part| part.forward(x)).collect::<candle_core::Result<Vec<_>>>()?;
+                Ok(Tensor::cat(&parts, D::Minus1)?)
+            }
+        }
+    }
+
+    /// Each result of its own width, differentiable.
+    fn apart(&self, x: &Tensor, widths: [usize; N]) -> Result<[Tensor; N]> {
+        let mut parts = Vec::with_capacity(N);
+        match self {
+            Self::Split(layers) => {
+                for layer in layers {
+                    parts.push(layer.forward(x)?);
+                }
+            }
+            Self::Fused(layer) => {
+                let (joint, mut start) = (layer.forward(x)?, 0);
+                for width in widths {
+                    parts.push(joint.narrow(D::Minus1, start, width)?);
+                    start += width;
+                }
+            }
+        }
+        parts.try_into().map_err(|_| crate::Error::Setting("a layer has lost a part".into()))
+    }
+}

@@ -1,0 +1,221 @@
+//! Decoders against `transformers`, on the checkpoints that `tests/parity/decoder.py` wrote, and a real one.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic anywhere and says what it skips")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use blocks::{
+    Result,
+    decoder::{Cache, Decoder, Llama, LlamaConfig, Packing, Span},
+    generate::{Answer, Conversation, Decoding, Finish, Prompt, Sampling, generate, log_likelihoods},
+    weights::Weights,
+};
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+const CASES: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/decoder")
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn open(dir: &Path) -> Llama {
+    let raw = json(&dir.join("config.json"));
+    let kind = raw["model_type"].as_str().unwrap();
+    let config = LlamaConfig::parse(kind, raw.as_object().unwrap()).unwrap();
+    let weights = Weights::open(dir, &Llama::NAMES, DType::F32, &Device::Cpu).unwrap();
+    let model = Llama::new(&config, &weights).unwrap();
+    weights.finish().unwrap();
+    model
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+fn difference(a: &Tensor, b: &Tensor) -> f32 {
+    (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
+}
+
+fn goldens(case: &str) -> (Vec<Value>, Vec<Tensor>) {
+    let dir = root().join(case);
+    let arrays = candle_core::safetensors::load(dir.join("goldens.safetensors"), &Device::Cpu).unwrap();
+    let cases = json(&dir.join("goldens.json")).as_array().unwrap().clone();
+    let logits = (0..cases.len()).map(|n| arrays[&format!("logits.{n}")].clone()).collect();
+    (cases, logits)
+}
+
+/// Prompts in their order, and the answers by key.
+struct Asked<'a> {
+    model: &'a dyn Decoder,
+    waiting: Vec<(usize, Vec<u32>)>,
+    answers: BTreeMap<usize, Answer>,
+    steps: usize,
+}
+
+impl<'a> Asked<'a> {
+    fn new(model: &'a dyn Decoder, prompts: impl Iterator<Item = Vec<u32>>) -> Self {
+        let waiting: Vec<_> = prompts.enumerate().collect();
+        Self { model, waiting: waiting.into_iter().rev().collect(), answers: BTreeMap::new(), steps: 0 }
+    }
+
+    fn ids(&self) -> Vec<Vec<u32>> {
+        self.answers.values().map(|answer| answer.ids.clone()).collect()
+    }
+}
+
+impl Conversation for Asked<'_> {
+    fn prompts(&mut self, room: usize) -> Result<Vec<(usize, Prompt)>> {
+        let next = (0..room).map_while(|_| self.waiting.pop());
+        next.map(|(key, ids)| Ok((key, Prompt::new(self.model.embed(&ids)?, ids)))).collect()
+    }
+
+    fn text(&self, ids: &[u32]) -> Result<String> {
+        Ok(ids.iter().map(|id| format!("{id} ")).collect())
+    }
+
+    fn answer(&mut self, key: usize, answer: Answer) -> Result<()> {
+        assert!(self.answers.insert(key, answer).is_none());
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<()> {
+        self.steps += 1;
+        Ok(())
+    }
+}
+
+fn greedy(slots: usize) -> Decoding {
+    Decoding { max_new_tokens: 24, stop_ids: Vec::new(), stop: Vec::new(), sampling: Sampling::default(), slots }
+}
+
+#[test]
+fn logits_of_packed_prompts_of_different_lengths() {
+    for case in CASES {
+        let (model, (cases, logits)) = (open(&root().join(case)), goldens(case));
+        let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
+        let spans = prompts.iter().enumerate().map(|(slot, p)| Span { slot, cached: 0, count: p.len() });
+        let packing = Packing::new(spans.collect());
+        let mut cache = Cache::new(model.cache_shape(), 4, 40, &Device::Cpu, DType::F32).unwrap();
+        let states = model.forward(&model.embed(&prompts.concat()).unwrap(), &packing, &mut cache).unwrap();
+        let found = model.logits(&states).unwrap();
+        let expected = Tensor::cat(&logits, 0).unwrap();
+        let largest = expected.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+        let difference = difference(&found, &expected);
+        assert!(difference < 1e-5 * largest.max(1.0), "{case}: {difference} of {largest}");
+    }
+}
+
+#[test]
+fn greedy_tokens_whatever_the_batch() {
+    for case in CASES {
+        let (model, (cases, logits)) = (open(&root().join(case)), goldens(case));
+        for slots in [1, 3, 8] {
+            let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
+            generate(&model, &greedy(slots), &mut asked).unwrap();
+            let expected: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["greedy"])).collect();
+            assert_eq!(asked.ids(), expected, "{case} with {slots} slots");
+            for (answer, logits) in asked.answers.values().zip(&logits) {
+                let last = logits.get(logits.dim(0).unwrap() - 1).unwrap();
+                assert!(difference(&answer.first_logits, &last) < 1e-3);
+                assert_eq!(answer.finish, Finish::Length);
+            }
+        }
+        let sampling = Sampling { repetition_penalty: 1.3, ..Sampling::default() };
+        let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
+        generate(&model, &Decoding { sampling, ..greedy(3) }, &mut asked).unwrap();
+        let expected: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["penalised"])).collect();
+        assert_eq!(asked.ids(), expected, "{case} with a penalty");
+    }
+}
+
+#[test]
+fn tokens_without_a_cache_are_the_same() {
+    let (model, (cases, _)) = (open(&root().join("mistral")), goldens("mistral"));
+    let mut ids = ids(&cases[2]["prompt"]);
+    let start = ids.len();
+    for _ in 0..24 {
+        let packing = Packing::new(vec![Span { slot: 0, cached: 0, count: ids.len() }]);
+        let mut cache = Cache::new(model.cache_shape(), 1, ids.len(), &Device::Cpu, DType::F32).unwrap();
+        let states = model.forward(&model.embed(&ids).unwrap(), &packing, &mut cache).unwrap();
+        let logits = model.logits(&states.narrow(0, ids.len() - 1, 1).unwrap()).unwrap();
+        ids.push(logits.argmax(1).unwrap().to_vec1::<u32>().unwrap()[0]);
+    }
+    assert_eq!(ids[start..], self::ids(&cases[2]["greedy"]));
+}
+
+#[test]
+fn finished_sequences_leave_and_waiting_ones_join() {
+    let (model, (cases, _)) = (open(&root().join("llama")), goldens("llama"));
+    let expected: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["greedy"])).collect();
+    // The third token of the first answer ends answers, and so does a string of two tokens of the third one.
+    let stop_ids = vec![expected[0][2]];
+    let stop = vec![format!("{} {} ", expected[2][4], expected[2][5])];
+    let decoding = Decoding { stop_ids: stop_ids.clone(), stop: stop.clone(), ..greedy(2) };
+    let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
+    generate(&model, &decoding, &mut asked).unwrap();
+    let cut = expected.iter().map(|ids| {
+        let by_id = ids.iter().position(|id| stop_ids.contains(id)).map(|at| at + 1);
+        let by_text = (1..=ids.len())
+            .find(|&n| ids[..n].iter().map(|id| format!("{id} ")).collect::<String>().contains(&stop[0]));
+        ids[..by_id.unwrap_or(ids.len()).min(by_text.unwrap_or(ids.len()))].to_vec()
+    });
+    let cut: Vec<Vec<u32>> = cut.collect();
+    assert_eq!(asked.ids(), cut);
+    assert_eq!(asked.answers[&0].finish, Finish::Stop);
+    assert_eq!(asked.answers[&2].finish, Finish::Stop);
+    // With two slots, the sum of all tokens takes at least half as many steps; one after the other takes them all.
+    let tokens: usize = cut.iter().map(Vec::len).sum();
+    assert!(asked.steps < tokens * 3 / 4, "{} steps for {tokens} tokens", asked.steps);
+}
+
+#[test]
+fn likelihoods_of_options() {
+    for case in CASES {
+        let (model, (cases, _)) = (open(&root().join(case)), goldens(case));
+        for case in &cases {
+            let prompt = ids(&case["prompt"]);
+            let prompt = Prompt::new(model.embed(&prompt).unwrap(), prompt);
+            let options: Vec<Vec<u32>> = serde_json::from_value(case["options"].clone()).unwrap();
+            let found = log_likelihoods(&model, &prompt, &options).unwrap();
+            let expected: Vec<f32> = serde_json::from_value(case["likelihoods"].clone()).unwrap();
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_trained_is_what_is_run() {
+    for case in CASES.iter().filter(|case| !["mistral", "qwen2"].contains(case)) {
+        let (model, (cases, logits)) = (open(&root().join(case)), goldens(case));
+        let embedded = model.embed(&ids(&cases[3]["prompt"])).unwrap();
+        let batch = Tensor::stack(&[&embedded, &embedded], 0).unwrap();
+        let found = model.train(&batch).unwrap().get(1).unwrap();
+        assert!(difference(&found, &logits[3]) < 1e-3, "{case}");
+    }
+}
+
+#[test]
+fn a_real_model_tells_its_story() {
+    let Some(data) = std::env::var_os("MEDVLM_REAL_DATA") else {
+        eprintln!("skipped: MEDVLM_REAL_DATA is unset");
+        return;
+    };
+    let dir = Path::new(&data).join("../models/stories15m");
+    let model = open(&dir);
+    let expected = ids(&json(&dir.join("greedy_reference.json"))["greedy_ids"]);
+    let prompt = expected[..5].to_vec();
+    let mut asked = Asked::new(&model, [prompt].into_iter());
+    generate(&model, &Decoding { max_new_tokens: expected.len() - 5, ..greedy(1) }, &mut asked).unwrap();
+    assert_eq!(asked.ids()[0], expected[5..]);
+}
