@@ -93,7 +93,7 @@ fn with_option(bench: &Bench, row: &str, line: &str) {
 #[test]
 fn vila_answers_by_generate_content() {
     let Some(bench) = bench() else { return };
-    for (row, template) in [("vila-1-5-authors", "llama_3"), ("vila-m3-authors", "llama_3"), ("nvila-authors", "auto")]
+    for (row, template) in [("vila-1.5-authors", "llama_3"), ("vila-m3-authors", "llama_3"), ("nvila-authors", "auto")]
     {
         let (seen, calls) = infer(&bench, row, &["--device", "cuda:1", "--max-new-tokens", "9"]);
         calls.saw_the_picture_and_was_greedy();
@@ -117,8 +117,8 @@ fn vila_answers_by_generate_content() {
 #[test]
 fn vila_answers_by_the_interface_of_its_first_release() {
     let Some(bench) = bench() else { return };
-    with_option(&bench, "vila-1-5-authors", "api = \"builder\"");
-    let (seen, calls) = infer(&bench, "vila-1-5-authors", &["--max-new-tokens", "9"]);
+    with_option(&bench, "vila-1.5-authors", "api = \"builder\"");
+    let (seen, calls) = infer(&bench, "vila-1.5-authors", &["--max-new-tokens", "9"]);
     let loaded = json!({ "path": bench.path("weights").to_string_lossy(), "name": "weights", "device": "cpu" });
     calls.had("load_pretrained_model", loaded);
     let prompt = "[llama_3] user: <image>\nis it ill?<|eot_id|>assistant:";
@@ -130,7 +130,7 @@ fn vila_answers_by_the_interface_of_its_first_release() {
     calls.had("language", greedy);
     assert_eq!((&seen["text"], &seen["finish"]), (&json!("a finding"), &json!("stop")), "{seen:#}");
     assert_eq!(seen["arrays"]["pixel_values"], json!([1, 9 * 7 * 3]));
-    let checked = Said::from(check(&bench, "vila-1-5-authors").output().unwrap()).well();
+    let checked = Said::from(check(&bench, "vila-1.5-authors").output().unwrap()).well();
     assert!(checked.out.contains("generate answers"), "{checked:#?}");
 }
 
