@@ -12,6 +12,8 @@ use std::{
 use integration_tests::{Bench, Said, dist, root};
 use serde_json::Value;
 
+mod authors;
+
 #[allow(clippy::print_stderr, reason = "a skipped test says so")]
 fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
@@ -211,7 +213,11 @@ fn parity_compares_arrays_and_tokens_with_the_reference() {
              python = \"python3\"\n{options}\n"
         )
     };
-    bench.write("plugins/python.toml", [row("stub", ""), row("stub-hf", ""), row("off", "shift = 0.001")].concat());
+    bench.write("plugins/python.toml", [row("stub", ""), row("stub-authors", "")].concat());
+    let said = bench.medvlm(&["parity", "stub"]).well();
+    assert!(said.out.starts_with("stub against stub-authors:"), "{said:#?}");
+    let rows = ["stub", "stub-authors", "stub-hf"].map(|id| row(id, "")).concat() + &row("off", "shift = 0.001");
+    bench.write("plugins/python.toml", rows);
     let said = bench.medvlm(&["parity", "stub"]).well();
     assert!(said.out.starts_with("stub against stub-hf: 3 images, 4 texts\n"), "{said:#?}");
     assert!(said.out.contains("image_features  [3, 2]") && said.out.ends_with("PASS\n"), "{said:#?}");

@@ -38,7 +38,7 @@ pub struct ParityArgs {
     /// Checkpoint directory of both, laid out as on the Hugging Face hub, instead of the rows' own
     #[arg(long, value_name = "DIR")]
     weights: Option<PathBuf>,
-    /// The model to compare with [default: MODEL-hf]
+    /// The model to compare with [default: MODEL-hf, by a public package, or else MODEL-authors, by the authors' own code]
     #[arg(long, value_name = "ROW")]
     reference: Option<String>,
     /// Checkpoint directory of the reference, where it needs another layout
@@ -74,7 +74,7 @@ impl ParityArgs {
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         let catalogs = Catalogs::load(search)?;
         let settings = self.place.settings(1)?;
-        let reference = self.reference.clone().unwrap_or_else(|| format!("{}-hf", self.model));
+        let reference = self.reference.clone().unwrap_or_else(|| reference_of(&catalogs, &self.model));
         let theirs = self.reference_weights.as_ref().or(self.weights.as_ref());
         let model = source(&catalogs, &self.model, self.weights.as_ref(), &settings)?;
         let other = source(&catalogs, &reference, theirs, &settings)?;
@@ -126,6 +126,12 @@ impl ParityArgs {
     fn images_of(&self, description: &Description, all: usize) -> usize {
         if self.images.is_empty() && answers_only(description) { 1 } else { all }
     }
+}
+
+/// The row that a model is compared with where none is named.
+fn reference_of(catalogs: &Catalogs, model: &str) -> String {
+    let (public, authors) = (format!("{model}-hf"), format!("{model}-authors"));
+    if catalogs.models.find(&public).is_err() && catalogs.models.find(&authors).is_ok() { authors } else { public }
 }
 
 fn source(catalogs: &Catalogs, id: &str, given: Option<&PathBuf>, settings: &Settings) -> Result<ModelSource> {

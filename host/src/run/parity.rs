@@ -1,6 +1,6 @@
 //! A model against its reference implementation: what both compute for the same input, array by array, token by token.
 
-use plugin_api::{Array, Data, Inspection};
+use plugin_api::{Array, Data, Generation, Inspection};
 use serde::Serialize;
 
 /// How far apart two arrays may be.
@@ -80,11 +80,8 @@ pub fn compare(model: &Inspection, reference: &Inspection, limits: Limits) -> Pa
     };
     let pairs = model.arrays.iter().filter_map(|(name, array)| Some((name, array, find(reference, name)?)));
     let arrays: Vec<ArrayParity> = pairs.map(|(name, ours, theirs)| array(name, ours, &theirs, limits)).collect();
-    let tokens: Vec<TokenParity> = match (&model.generation, &reference.generation) {
-        (Some(ours), Some(theirs)) => vec![
-            sequence("prompt_ids", &ours.prompt_ids, &theirs.prompt_ids),
-            sequence("generated_ids", &ours.generated_ids, &theirs.generated_ids),
-        ],
+    let tokens = match (&model.generation, &reference.generation) {
+        (Some(ours), Some(theirs)) => sequences(ours, theirs),
         _ => Vec::new(),
     };
     let some = !arrays.is_empty() || !tokens.is_empty();
@@ -128,6 +125,14 @@ fn values(array: &Array) -> Vec<f64> {
     }
 }
 
+/// No prompt is without tokens: a model that shows none, as one that embeds it in pieces, cannot show them.
+fn sequences(ours: &Generation, theirs: &Generation) -> Vec<TokenParity> {
+    let prompts = [&ours.prompt_ids, &theirs.prompt_ids];
+    let shown = prompts.iter().all(|ids| !ids.is_empty());
+    let prompt = shown.then(|| sequence("prompt_ids", prompts[0], prompts[1]));
+    prompt.into_iter().chain([sequence("generated_ids", &ours.generated_ids, &theirs.generated_ids)]).collect()
+}
+
 fn sequence(name: &str, ours: &[u32], theirs: &[u32]) -> TokenParity {
     let common = ours.iter().zip(theirs).position(|(a, b)| a != b);
     let end = (ours.len() != theirs.len()).then(|| ours.len().min(theirs.len()));
@@ -162,8 +167,6 @@ fn picture(kind: usize, (width, height): (u32, u32)) -> Picture {
 
 #[cfg(test)]
 mod tests {
-    use plugin_api::Generation;
-
     use super::*;
 
     const LIMITS: Limits = Limits { pixels: 1.0 / 255.0, relative: 1e-4 };
@@ -210,5 +213,14 @@ mod tests {
         assert_eq!(first(&[5, 6], &[5, 6]), None);
         assert_eq!(first(&[5, 7, 8], &[5, 6, 8]), Some(1));
         assert_eq!(first(&[5], &[5, 6]), Some(1));
+    }
+
+    #[test]
+    fn a_prompt_that_is_not_shown_as_tokens_is_not_compared() {
+        let (ours, mut reference) = (seen(&[], &[5, 6]), seen(&[], &[5, 6]));
+        reference.generation.as_mut().expect("an answer").prompt_ids.clear();
+        let parity = compare(&ours, &reference, LIMITS);
+        assert_eq!(parity.tokens.iter().map(|t| t.name.as_str()).collect::<Vec<_>>(), ["generated_ids"]);
+        assert!(parity.pass);
     }
 }

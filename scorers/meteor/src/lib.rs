@@ -130,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn equals_the_log_of_medvlmbench() {
+        let sample = Sample {
+            prediction: "Hello word, where are you".into(),
+            references: vec!["May I know the place you are staying?".into()],
+            ..scorer_kit::sample(0)
+        };
+        let scorer =
+            Meteor { normaliser: Normaliser::Medvlmbench, tokeniser: Tokeniser::Whitespace, ..Meteor::default() };
+        let values = scorer.score(&sample).expect("scored").values;
+        assert!((values[0].expect("a value") - 0.147059).abs() < 5e-7, "{values:?}");
+    }
+
+    #[test]
     fn a_failed_sample_scores_nothing() {
         let sample = Sample {
             prediction: "lung".into(),
