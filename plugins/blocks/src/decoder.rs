@@ -7,6 +7,7 @@
 mod cache;
 mod config;
 mod llama;
+mod opt;
 mod packing;
 mod rotary;
 
@@ -16,6 +17,7 @@ use crate::{Error, Result};
 pub use cache::{Cache, CacheLayer, CacheShape};
 pub use config::{LlamaConfig, RopeScaling};
 pub use llama::Llama;
+pub use opt::{Opt, OptConfig};
 pub use packing::{Packing, Span};
 pub use rotary::{Angles, Rotary};
 
