@@ -57,6 +57,27 @@ impl Attention {
         kernels::linear(&self.output, &self.mixed(x, mask, false)?, None, Some(residual))
     }
 
+    /// `residual` plus attention as `attend` computes it, which takes query, key and value side by side, `[.., 3 * width]`,
+    /// to what was attended to, `[.., width]`; for inference.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn onto_by(
+        &self,
+        residual: &Tensor,
+        x: &Tensor,
+        attend: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let joint = match &self.input {
+            Input::Fused(qkv) => kernels::linear(qkv, x, None, None)?,
+            Input::Split(parts) => {
+                let parts = parts.iter().map(|part| part.forward(x)).collect::<candle_core::Result<Vec<_>>>()?;
+                Tensor::cat(&parts, D::Minus1)?
+            }
+        };
+        kernels::linear(&self.output, &attend(&joint)?, None, Some(residual))
+    }
+
     /// The values that each token attends to, mixed: `[batch, tokens, width]`.
     fn mixed(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
         if let (Input::Fused(qkv), None, false) = (&self.input, mask, train) {

@@ -1,6 +1,7 @@
 //! BERT's encoder (Devlin et al. 2019); reference `transformers.BertModel` (4.53.1) without its pooler.
 
 mod layer;
+mod packed;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
