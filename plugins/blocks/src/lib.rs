@@ -7,6 +7,7 @@
 //!
 //! Nothing here knows of plugins: the crate can be used alone.
 
+pub mod chat;
 pub mod decoder;
 pub mod device;
 mod error;

@@ -1,6 +1,7 @@
 //! CLIP's byte-level BPE tokenizer (reference `transformers.CLIPTokenizerFast`, 4.53.1), and those of other models.
 
 mod clean;
+pub(crate) mod language;
 mod sentencepiece;
 mod siglip;
 mod word_piece;
@@ -22,6 +23,7 @@ use tokenizers::{
 
 use crate::{Error, Result, error::read_json, error::read_text};
 pub use clean::clean;
+pub use language::LanguageTokenizer;
 pub use sentencepiece::SentencePiece;
 pub use siglip::{PadTo, SiglipTokenizer};
 pub use word_piece::WordPieceTokenizer;

@@ -1,13 +1,14 @@
 //! A SentencePiece unigram model (Kudo 2018) read from its own file; reference `sentencepiece` 0.2.
 
 mod charsmap;
+mod model_file;
 mod proto;
 
 use std::{collections::HashMap, path::Path};
 
 use crate::{Error, Result};
 use charsmap::Charsmap;
-use proto::{Field, Value};
+pub use model_file::{Algorithm, ModelFile, Piece, kind};
 
 /// Stands for a space inside pieces.
 pub const SPACE: char = '\u{2581}';
@@ -31,20 +32,6 @@ pub struct SentencePiece {
     squeeze: bool,
 }
 
-/// Kinds of pieces, as the file numbers them.
-mod kind {
-    pub const NORMAL: u64 = 1;
-    pub const UNKNOWN: u64 = 2;
-    pub const USER_DEFINED: u64 = 4;
-    pub const UNUSED: u64 = 5;
-}
-
-struct Piece {
-    text: String,
-    score: f32,
-    kind: u64,
-}
-
 /// Where the best way to one place of the text comes from.
 #[derive(Clone, Copy)]
 struct Step {
@@ -59,8 +46,13 @@ impl SentencePiece {
     /// # Errors
     /// The file is missing, truncated, or not a unigram model.
     pub fn from_file(path: &Path) -> Result<Self> {
-        let bytes = std::fs::read(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
-        Self::from_bytes(&bytes).map_err(|reason| Error::invalid(path, format!("not a SentencePiece model: {reason}")))
+        let ModelFile { pieces, algorithm, byte_fallback, charsmap, squeeze, escape, .. } = ModelFile::read(path)?;
+        let wrong = |reason| Error::invalid(path, format!("not a SentencePiece model: {reason}"));
+        match (algorithm, escape) {
+            (Algorithm::Unigram, true) => Self::build(pieces, byte_fallback, charsmap, squeeze).map_err(wrong),
+            (Algorithm::Unigram, false) => Err(wrong("it keeps spaces as they are, which is not supported".into())),
+            (other, _) => Err(wrong(format!("its pieces are {other}, expected unigrams"))),
+        }
     }
 
     /// Ids of the pieces of a text.
@@ -89,42 +81,6 @@ impl SentencePiece {
     /// Number of pieces.
     pub fn size(&self) -> usize {
         self.size
-    }
-
-    fn from_bytes(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let (mut pieces, mut charsmap) = (Vec::new(), None);
-        let (mut squeeze, mut escape, mut byte_fallback, mut algorithm) = (true, true, false, 1);
-        for field in proto::fields(bytes) {
-            match field? {
-                Field { number: 1, value: Value::Bytes(piece) } => pieces.push(Piece::parse(piece)?),
-                Field { number: 2, value: Value::Bytes(trainer) } => {
-                    for field in proto::fields(trainer) {
-                        match field? {
-                            Field { number: 3, value: Value::Varint(value) } => algorithm = value,
-                            Field { number: 35, value: Value::Varint(value) } => byte_fallback = value != 0,
-                            _ => {}
-                        }
-                    }
-                }
-                Field { number: 3, value: Value::Bytes(normalizer) } => {
-                    for field in proto::fields(normalizer) {
-                        match field? {
-                            Field { number: 2, value: Value::Bytes([]) } => {}
-                            Field { number: 2, value: Value::Bytes(map) } => charsmap = Some(Charsmap::parse(map)?),
-                            Field { number: 4, value: Value::Varint(value) } => squeeze = value != 0,
-                            Field { number: 5, value: Value::Varint(value) } => escape = value != 0,
-                            _ => {}
-                        }
-                    }
-                }
-                _ => {}
-            }
-        }
-        match (algorithm, escape) {
-            (1, true) => Self::build(pieces, byte_fallback, charsmap, squeeze),
-            (1, false) => Err("it keeps spaces as they are, which is not supported".into()),
-            _ => Err(format!("it is of type {algorithm}, expected 1, which is unigram")),
-        }
     }
 
     fn build(
@@ -215,23 +171,6 @@ impl SentencePiece {
         }
         path.reverse();
         path
-    }
-}
-
-impl Piece {
-    fn parse(bytes: &[u8]) -> std::result::Result<Self, String> {
-        let mut piece = Self { text: String::new(), score: 0.0, kind: kind::NORMAL };
-        for field in proto::fields(bytes) {
-            match field? {
-                Field { number: 1, value: Value::Bytes(text) } => {
-                    piece.text = String::from_utf8(text.to_vec()).map_err(|_| "a piece is not UTF-8")?;
-                }
-                Field { number: 2, value: Value::Fixed32(bits) } => piece.score = f32::from_bits(bits),
-                Field { number: 3, value: Value::Varint(kind) } => piece.kind = kind,
-                _ => {}
-            }
-        }
-        Ok(piece)
     }
 }
 
