@@ -24,6 +24,10 @@ pub struct Config {
     pub dim: usize,
     /// Queries of the Q-Former; 0 in BLIP.
     pub queries: usize,
+    /// Id that BLIP's decoder starts with.
+    pub start: u32,
+    /// Id that ends a text of BLIP's decoder.
+    pub separator: u32,
 }
 
 /// `vision_config`; the names are those of `transformers.BlipVisionConfig` and `Blip2VisionConfig`.
@@ -45,6 +49,13 @@ struct Vision {
 struct Queries {
     cross_attention_frequency: usize,
     use_qformer_text_input: bool,
+}
+
+/// What BLIP's `text_config` has beside the dimensions of BERT.
+#[derive(Serialize, Deserialize)]
+struct Ends {
+    bos_token_id: u32,
+    sep_token_id: u32,
 }
 
 const BLIP_VISION: Vision = Vision {
@@ -81,7 +92,9 @@ impl Config {
             let defaults = BertConfig { vocab_size: 30524, num_attention_heads: 8, ..BertConfig::default() };
             let text = overlay(defaults, raw.get("text_config"))?;
             let crossing = Crossing { every: 1, width: vision.hidden_size, query_mlp: false };
-            Self::new(raw, vision, text, crossing, 0)
+            let ends = overlay(Ends { bos_token_id: 30522, sep_token_id: 102 }, raw.get("text_config"))?;
+            let config = Self::new(raw, vision, text, crossing, 0)?;
+            Ok(Self { start: ends.bos_token_id, separator: ends.sep_token_id, ..config })
         })
     }
 
@@ -136,6 +149,8 @@ impl Config {
             text: BertConfig { type_vocab_size: 0, crossing: Some(crossing), ..text },
             dim: positive(raw, "image_text_hidden_size", 256)?,
             queries,
+            start: 0,
+            separator: 0,
         })
     }
 }

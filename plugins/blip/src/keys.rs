@@ -2,8 +2,7 @@
 
 use blocks::weights::Names;
 
-/// As `transformers.BlipForImageTextRetrieval` and `Blip2ForImageTextRetrieval` write them: `vision` is common, `text`
-/// is BLIP's and `qformer` BLIP-2's.
+/// As the classes of `transformers` write them: `vision` is common, `text` and `decoder` are BLIP's, `qformer` BLIP-2's.
 pub const NAMES: Names = Names {
     rename: &[
         ("vision.class", "vision_model.embeddings.class_embedding"),
@@ -28,6 +27,22 @@ pub const NAMES: Names = Names {
         ("text.layers.*.fc1", "text_encoder.encoder.layer.*.intermediate.dense"),
         ("text.layers.*.fc2", "text_encoder.encoder.layer.*.output.dense"),
         ("text.layers.*.norm2", "text_encoder.encoder.layer.*.output.LayerNorm"),
+        ("decoder.bert.tokens", "text_decoder.bert.embeddings.word_embeddings.weight"),
+        ("decoder.bert.position", "text_decoder.bert.embeddings.position_embeddings.weight"),
+        ("decoder.bert.norm", "text_decoder.bert.embeddings.LayerNorm"),
+        ("decoder.bert.layers.*.attention.output", "text_decoder.bert.encoder.layer.*.attention.output.dense"),
+        ("decoder.bert.layers.*.attention", "text_decoder.bert.encoder.layer.*.attention.self"),
+        ("decoder.bert.layers.*.norm1", "text_decoder.bert.encoder.layer.*.attention.output.LayerNorm"),
+        ("decoder.bert.layers.*.cross.output", "text_decoder.bert.encoder.layer.*.crossattention.output.dense"),
+        ("decoder.bert.layers.*.cross", "text_decoder.bert.encoder.layer.*.crossattention.self"),
+        ("decoder.bert.layers.*.cross_norm", "text_decoder.bert.encoder.layer.*.crossattention.output.LayerNorm"),
+        ("decoder.bert.layers.*.fc1", "text_decoder.bert.encoder.layer.*.intermediate.dense"),
+        ("decoder.bert.layers.*.fc2", "text_decoder.bert.encoder.layer.*.output.dense"),
+        ("decoder.bert.layers.*.norm2", "text_decoder.bert.encoder.layer.*.output.LayerNorm"),
+        ("decoder.transform", "text_decoder.cls.predictions.transform.dense"),
+        ("decoder.norm", "text_decoder.cls.predictions.transform.LayerNorm"),
+        ("decoder.head.weight", "text_decoder.cls.predictions.decoder.weight"),
+        ("decoder.head.bias", "text_decoder.cls.predictions.bias"),
         ("qformer.tokens", "embeddings.word_embeddings.weight"),
         ("qformer.position", "embeddings.position_embeddings.weight"),
         ("qformer.norm", "qformer.layernorm"),
@@ -44,18 +59,11 @@ pub const NAMES: Names = Names {
         ("qformer.layers.*.fc2", "qformer.encoder.layer.*.output.dense"),
         ("qformer.layers.*.norm2", "qformer.encoder.layer.*.output.LayerNorm"),
     ],
-    ignore: &["*.position_ids"],
+    ignore: &["*.position_ids", "text_decoder.cls.predictions.decoder.bias"],
 };
 
-/// Checkpoints of which only the vision tower counts, such as those that write captions or answers.
+/// As `transformers.BlipModel` writes them, of which only the vision tower counts.
 pub const FEATURES: Names = Names {
     rename: NAMES.rename,
-    ignore: &[
-        "text_decoder.*",
-        "text_encoder.*",
-        "text_model.*",
-        "text_projection.*",
-        "visual_projection.*",
-        "logit_scale",
-    ],
+    ignore: &["text_model.*", "text_projection.*", "visual_projection.*", "logit_scale"],
 };

@@ -86,7 +86,7 @@ fn files() {
     refused("blip2", &dir, "model-00002-of-00003.safetensors", &["cannot read"]);
     let dir = copy("captioning");
     fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
-    assert!(open("captioning", dir.path(), "f32", None).is_ok());
+    refused("captioning", &dir, "", &["no tokenizer here"]);
 }
 
 #[test]

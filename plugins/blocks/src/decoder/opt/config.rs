@@ -61,7 +61,9 @@ impl OptConfig {
         }
         match config.layer_norm_elementwise_affine {
             true => Ok(config),
-            false => Err("`layer_norm_elementwise_affine` is false, but layer norms without weights are not built in".into()),
+            false => {
+                Err("`layer_norm_elementwise_affine` is false, but layer norms without weights are not built in".into())
+            }
         }
     }
 
