@@ -105,9 +105,7 @@ impl Config {
     pub fn blip2(dir: &Path) -> Result<Self> {
         read(dir, "blip-2", |raw| {
             let vision: Vision = overlay(BLIP2_VISION, raw.get("vision_config"))?;
-            let text = overlay(BertConfig::default(), raw.get("qformer_config"))?;
-            let defaults = Queries { cross_attention_frequency: 2, use_qformer_text_input: false };
-            let queries = overlay(defaults, raw.get("qformer_config"))?;
+            let (text, queries) = Self::qformer(raw)?;
             if !queries.use_qformer_text_input {
                 return Err("`use_qformer_text_input` is false, so this Q-Former reads no texts".into());
             }
@@ -115,6 +113,29 @@ impl Config {
                 Crossing { every: queries.cross_attention_frequency, width: vision.hidden_size, query_mlp: true };
             Self::new(raw, vision, text, crossing, positive(raw, "num_query_tokens", 32)?)
         })
+    }
+
+    /// What [`Config::blip2`] reads, of a BLIP-2 whose Q-Former sees images only.
+    ///
+    /// # Errors
+    /// It reads texts, or a value is of no use.
+    pub(crate) fn blip2_with_language(raw: &Map<String, Value>) -> std::result::Result<Self, String> {
+        let vision: Vision = overlay(BLIP2_VISION, raw.get("vision_config"))?;
+        let (text, queries) = Self::qformer(raw)?;
+        if queries.use_qformer_text_input {
+            return Err(
+                "`use_qformer_text_input` is true, but a Q-Former before a language model reads no texts".into()
+            );
+        }
+        let crossing =
+            Crossing { every: queries.cross_attention_frequency, width: vision.hidden_size, query_mlp: false };
+        let text = BertConfig { vocab_size: 0, ..text };
+        Self::new(raw, vision, text, crossing, positive(raw, "num_query_tokens", 32)?)
+    }
+
+    fn qformer(raw: &Map<String, Value>) -> std::result::Result<(BertConfig, Queries), String> {
+        let defaults = Queries { cross_attention_frequency: 2, use_qformer_text_input: false };
+        Ok((overlay(BertConfig::default(), raw.get("qformer_config"))?, overlay(defaults, raw.get("qformer_config"))?))
     }
 
     fn new(
@@ -155,11 +176,11 @@ impl Config {
     }
 }
 
-fn read(
+pub(crate) fn read<T>(
     dir: &Path,
     model_type: &str,
-    parse: impl FnOnce(&Map<String, Value>) -> std::result::Result<Config, String>,
-) -> Result<Config> {
+    parse: impl FnOnce(&Map<String, Value>) -> std::result::Result<T, String>,
+) -> Result<T> {
     let path = dir.join("config.json");
     let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
     let raw: Map<String, Value> =

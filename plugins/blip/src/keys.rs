@@ -2,7 +2,8 @@
 
 use blocks::weights::Names;
 
-/// As the classes of `transformers` write them: `vision` is common, `text` and `decoder` are BLIP's, `qformer` BLIP-2's.
+/// As the classes of `transformers` write them: `vision` is common, `text` and `decoder` are BLIP's, `qformer` is that of a
+/// BLIP-2 that compares, and `queries`, `projection` and `language` belong to one with a language model.
 pub const NAMES: Names = Names {
     rename: &[
         ("vision.class", "vision_model.embeddings.class_embedding"),
@@ -58,8 +59,34 @@ pub const NAMES: Names = Names {
         ("qformer.layers.*.fc1", "qformer.encoder.layer.*.intermediate.dense"),
         ("qformer.layers.*.fc2", "qformer.encoder.layer.*.output.dense"),
         ("qformer.layers.*.norm2", "qformer.encoder.layer.*.output.LayerNorm"),
+        ("queries.tokens", "query_tokens"),
+        ("queries.norm", "qformer.layernorm"),
+        ("queries.layers.*.attention.output", "qformer.encoder.layer.*.attention.output.dense"),
+        ("queries.layers.*.attention", "qformer.encoder.layer.*.attention.attention"),
+        ("queries.layers.*.norm1", "qformer.encoder.layer.*.attention.output.LayerNorm"),
+        ("queries.layers.*.cross.output", "qformer.encoder.layer.*.crossattention.output.dense"),
+        ("queries.layers.*.cross", "qformer.encoder.layer.*.crossattention.attention"),
+        ("queries.layers.*.cross_norm", "qformer.encoder.layer.*.crossattention.output.LayerNorm"),
+        ("queries.layers.*.fc1", "qformer.encoder.layer.*.intermediate_query.dense"),
+        ("queries.layers.*.fc2", "qformer.encoder.layer.*.output_query.dense"),
+        ("queries.layers.*.norm2", "qformer.encoder.layer.*.output_query.LayerNorm"),
+        ("projection", "language_projection"),
+        ("language.tokens", "language_model.model.decoder.embed_tokens"),
+        ("language.position", "language_model.model.decoder.embed_positions.weight"),
+        ("language.inward", "language_model.model.decoder.project_in"),
+        ("language.outward", "language_model.model.decoder.project_out"),
+        ("language.layers.*.norm1", "language_model.model.decoder.layers.*.self_attn_layer_norm"),
+        ("language.layers.*.query", "language_model.model.decoder.layers.*.self_attn.q_proj"),
+        ("language.layers.*.key", "language_model.model.decoder.layers.*.self_attn.k_proj"),
+        ("language.layers.*.value", "language_model.model.decoder.layers.*.self_attn.v_proj"),
+        ("language.layers.*.output", "language_model.model.decoder.layers.*.self_attn.out_proj"),
+        ("language.layers.*.norm2", "language_model.model.decoder.layers.*.final_layer_norm"),
+        ("language.layers", "language_model.model.decoder.layers"),
+        ("language.norm", "language_model.model.decoder.final_layer_norm"),
+        ("language.head", "language_model.lm_head"),
     ],
-    ignore: &["*.position_ids", "text_decoder.cls.predictions.decoder.bias"],
+    // What is tied is found twice in pickles.
+    ignore: &["*.position_ids", "text_decoder.cls.predictions.decoder.bias", "language_model.lm_head.weight"],
 };
 
 /// As `transformers.BlipModel` writes them, of which only the vision tower counts.

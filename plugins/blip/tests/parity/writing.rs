@@ -11,8 +11,13 @@ use serde::Deserialize;
 use super::cases::{Decoded, difference, images, load, path, read, tensor};
 
 /// Folder of the goldens, case.
-const CASES: [(&str, &str); 3] =
-    [("blip_generate", "answering"), ("blip_generate", "answering-bin"), ("blip_generate", "captioning")];
+const CASES: [(&str, &str); 5] = [
+    ("blip_generate", "answering"),
+    ("blip_generate", "answering-bin"),
+    ("blip_generate", "captioning"),
+    ("blip2", "inserted"),
+    ("blip2", "older"),
+];
 
 /// One prompt and what the reference made of it.
 #[derive(Deserialize)]
@@ -31,6 +36,7 @@ fn open(folder: &str, case: &str, dtype: &str) -> Box<dyn Model> {
     let request = Open { weights, dtype: dtype.into(), ..Default::default() };
     match folder {
         "blip_generate" => blip::blip::open(request).unwrap(),
+        "blip2" => Box::new(blip::blip2::open(request).unwrap()),
         _ => panic!("{folder}"),
     }
 }
@@ -123,7 +129,7 @@ fn options_are_as_likely_as_their_tokens() {
     let decoded = images();
     for (folder, case) in CASES {
         let (model, goldens) = (open(folder, case, "f32"), goldens(folder, case));
-        let options = ["lung", "chest", "no finding"].map(String::from).to_vec();
+        let options = ["a", "g", "no finding"].map(String::from).to_vec();
         let asked = Request { options: options.clone(), ..request(0, &goldens[2], vec![goldens[2].image]) };
         let views: Vec<Image<'_>> = decoded.iter().map(Decoded::view).collect();
         let found =
@@ -136,6 +142,20 @@ fn options_are_as_likely_as_their_tokens() {
         for likelihood in &found[0][..2] {
             let near = |log: &f32| (log - likelihood).abs() < 1e-3 * likelihood.abs().max(1.0);
             assert!(logs.iter().any(near), "{case}: {likelihood} is the likelihood of no token");
+        }
+    }
+}
+
+#[test]
+fn the_benchmark_tells_the_prompt_too() {
+    for case in ["inserted", "older"] {
+        let mut asked = Open { weights: Some(path(&format!("blip2/{case}"))), ..Default::default() };
+        asked.options.insert("compat".into(), "medvlmbench".into());
+        let model = blip::blip2::open(asked).unwrap();
+        let texts: Vec<serde_json::Value> = read(&format!("blip2/{case}/goldens.json"));
+        for (golden, expected) in goldens("blip2", case).iter().zip(texts) {
+            let seen = ask(&model, golden, &images()).generation.unwrap();
+            assert_eq!(seen.text, expected["with_prompt"].as_str().unwrap(), "{case}");
         }
     }
 }
