@@ -20,6 +20,7 @@ use plugin_api::{Error, Image, Open, Result, register};
 
 use crate::{NAMES, qformer::QFormer, sight::Sight};
 pub use settings::Settings;
+pub(crate) use settings::ids;
 
 register!("blip2", "BLIP-2: a ViT, a Q-Former and OPT", [Generate, Choose, Features], open);
 

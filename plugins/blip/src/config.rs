@@ -182,9 +182,7 @@ pub(crate) fn read<T>(
     parse: impl FnOnce(&Map<String, Value>) -> std::result::Result<T, String>,
 ) -> Result<T> {
     let path = dir.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let raw: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|e| Error::invalid(&path, format!("not a configuration: {e}")))?;
+    let raw: Map<String, Value> = json(&path)?;
     match raw.get("model_type").and_then(Value::as_str) {
         Some(found) if found == model_type => parse(&raw).map_err(|reason| Error::invalid(&path, reason)),
         found => {
@@ -192,6 +190,12 @@ pub(crate) fn read<T>(
             Err(Error::invalid(&path, format!("`model_type` is `{found}`, expected `{model_type}`")))
         }
     }
+}
+
+/// Reads a JSON file.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    serde_json::from_str(&text).map_err(|e| Error::invalid(path, format!("not a configuration: {e}")))
 }
 
 /// `defaults`, with what the file says instead; null says nothing.

@@ -1,4 +1,4 @@
-//! Plugin of BLIP and BLIP-2, as they compare images with texts, answer questions and write captions.
+//! Plugin of BLIP, BLIP-2 and XrayGPT, as they compare images with texts, answer questions and write captions.
 
 pub mod blip;
 pub mod blip2;
@@ -8,6 +8,7 @@ mod keys;
 mod qformer;
 mod retrieval;
 mod sight;
+pub mod xraygpt;
 
 pub use keys::{FEATURES, NAMES};
 pub use retrieval::{Matcher, Retrieval, Score, Texts};

@@ -2,6 +2,7 @@
 
 use blocks::{
     image::ImageProcessor,
+    layers::Norm,
     vision::{Vit, VitConfig},
     weights::Weights,
 };
@@ -23,6 +24,8 @@ pub struct Sight {
     place: Place,
     processor: ImageProcessor,
     vision: Vit,
+    /// In place of the tower's last norm.
+    norm: Option<Norm>,
 }
 
 impl Sight {
@@ -33,7 +36,12 @@ impl Sight {
     pub fn new(place: Place, vision: &VitConfig, weights: &Weights) -> Result<Self> {
         let processor = ImageProcessor::blip_from_dir(&place.dir).map_err(config)?;
         let vision = Vit::new(vision, &weights.at("vision")).map_err(|e| place.blame("config.json", e))?;
-        Ok(Self { place, processor, vision })
+        Ok(Self::of(place, processor, vision, None))
+    }
+
+    /// Of its parts; `norm` takes the place of the tower's last norm.
+    pub fn of(place: Place, processor: ImageProcessor, vision: Vit, norm: Option<Norm>) -> Self {
+        Self { place, processor, vision, norm }
     }
 
     /// Pixel values `[1, 3, side, side]`.
@@ -53,7 +61,12 @@ impl Sight {
         let batches = pictures.chunks(BATCH).map(|some| {
             let pixels = some.iter().map(|picture| &picture.pixels).collect::<Vec<_>>();
             let pixels = Tensor::cat(&pixels, 0)?.to_device(&self.place.device)?.to_dtype(self.place.dtype)?;
-            self.vision.token_states(&pixels, false)
+            match &self.norm {
+                Some(norm) => {
+                    norm.forward(&self.vision.hidden(&pixels, self.vision.config().encoder.depth, false)?, false)
+                }
+                None => self.vision.token_states(&pixels, false),
+            }
         });
         Ok(Tensor::cat(&batches.collect::<blocks::Result<Vec<_>>>()?, 0)?)
     }

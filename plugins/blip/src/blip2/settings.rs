@@ -1,11 +1,11 @@
 //! What a BLIP-2 with a language model reads of its small files.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
-use blocks::{Error, Result, decoder::OptConfig};
+use blocks::{Result, decoder::OptConfig};
 use serde_json::{Map, Value};
 
-use crate::config::{Config, read};
+use crate::config::{Config, json, read};
 
 /// The class whose checkpoints write.
 const CLASS: &str = "Blip2ForConditionalGeneration";
@@ -59,7 +59,7 @@ impl Settings {
 }
 
 /// A number, several, or none.
-fn ids(value: &Value) -> std::result::Result<Vec<u32>, String> {
+pub fn ids(value: &Value) -> std::result::Result<Vec<u32>, String> {
     let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     let several = match value {
         Value::Null => Some(Vec::new()),
@@ -74,6 +74,5 @@ fn optional(dir: &Path, name: &str) -> Result<Value> {
     if !path.is_file() {
         return Ok(Value::Null);
     }
-    let text = fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    serde_json::from_str(&text).map_err(|e| Error::invalid(&path, format!("not JSON: {e}")))
+    json(&path)
 }
