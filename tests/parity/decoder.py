@@ -9,7 +9,16 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 ROOT = Path(__file__).parent / "decoder"
 COMMON = dict(vocab_size=97, hidden_size=32, intermediate_size=44, num_hidden_layers=2, num_attention_heads=4,
@@ -23,6 +32,13 @@ CASES = {
     "mistral": (MistralForCausalLM, MistralConfig(**COMMON, num_key_value_heads=1, sliding_window=6, rope_theta=1e6)),
     "qwen2": (Qwen2ForCausalLM, Qwen2Config(**COMMON, num_key_value_heads=2, tie_word_embeddings=True,
               use_sliding_window=True, sliding_window=5, max_window_layers=1)),
+}
+OPT = dict(vocab_size=97, hidden_size=32, ffn_dim=44, num_hidden_layers=2, num_attention_heads=4,
+           max_position_embeddings=60, bos_token_id=None, eos_token_id=None, pad_token_id=0)
+CASES |= {
+    "opt": (OPTForCausalLM, OPTConfig(**OPT)),
+    "opt-post": (OPTForCausalLM, OPTConfig(**OPT, do_layer_norm_before=False, word_embed_proj_dim=20, enable_bias=False,
+                 activation_function="gelu", tie_word_embeddings=False)),
 }
 LENGTHS = [1, 7, 19, 30]
 NEW = 24

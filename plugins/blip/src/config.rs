@@ -24,6 +24,10 @@ pub struct Config {
     pub dim: usize,
     /// Queries of the Q-Former; 0 in BLIP.
     pub queries: usize,
+    /// Id that BLIP's decoder starts with.
+    pub start: u32,
+    /// Id that ends a text of BLIP's decoder.
+    pub separator: u32,
 }
 
 /// `vision_config`; the names are those of `transformers.BlipVisionConfig` and `Blip2VisionConfig`.
@@ -45,6 +49,13 @@ struct Vision {
 struct Queries {
     cross_attention_frequency: usize,
     use_qformer_text_input: bool,
+}
+
+/// What BLIP's `text_config` has beside the dimensions of BERT.
+#[derive(Serialize, Deserialize)]
+struct Ends {
+    bos_token_id: u32,
+    sep_token_id: u32,
 }
 
 const BLIP_VISION: Vision = Vision {
@@ -81,7 +92,9 @@ impl Config {
             let defaults = BertConfig { vocab_size: 30524, num_attention_heads: 8, ..BertConfig::default() };
             let text = overlay(defaults, raw.get("text_config"))?;
             let crossing = Crossing { every: 1, width: vision.hidden_size, query_mlp: false };
-            Self::new(raw, vision, text, crossing, 0)
+            let ends = overlay(Ends { bos_token_id: 30522, sep_token_id: 102 }, raw.get("text_config"))?;
+            let config = Self::new(raw, vision, text, crossing, 0)?;
+            Ok(Self { start: ends.bos_token_id, separator: ends.sep_token_id, ..config })
         })
     }
 
@@ -92,9 +105,7 @@ impl Config {
     pub fn blip2(dir: &Path) -> Result<Self> {
         read(dir, "blip-2", |raw| {
             let vision: Vision = overlay(BLIP2_VISION, raw.get("vision_config"))?;
-            let text = overlay(BertConfig::default(), raw.get("qformer_config"))?;
-            let defaults = Queries { cross_attention_frequency: 2, use_qformer_text_input: false };
-            let queries = overlay(defaults, raw.get("qformer_config"))?;
+            let (text, queries) = Self::qformer(raw)?;
             if !queries.use_qformer_text_input {
                 return Err("`use_qformer_text_input` is false, so this Q-Former reads no texts".into());
             }
@@ -102,6 +113,29 @@ impl Config {
                 Crossing { every: queries.cross_attention_frequency, width: vision.hidden_size, query_mlp: true };
             Self::new(raw, vision, text, crossing, positive(raw, "num_query_tokens", 32)?)
         })
+    }
+
+    /// What [`Config::blip2`] reads, of a BLIP-2 whose Q-Former sees images only.
+    ///
+    /// # Errors
+    /// It reads texts, or a value is of no use.
+    pub(crate) fn blip2_with_language(raw: &Map<String, Value>) -> std::result::Result<Self, String> {
+        let vision: Vision = overlay(BLIP2_VISION, raw.get("vision_config"))?;
+        let (text, queries) = Self::qformer(raw)?;
+        if queries.use_qformer_text_input {
+            return Err(
+                "`use_qformer_text_input` is true, but a Q-Former before a language model reads no texts".into()
+            );
+        }
+        let crossing =
+            Crossing { every: queries.cross_attention_frequency, width: vision.hidden_size, query_mlp: false };
+        let text = BertConfig { vocab_size: 0, ..text };
+        Self::new(raw, vision, text, crossing, positive(raw, "num_query_tokens", 32)?)
+    }
+
+    fn qformer(raw: &Map<String, Value>) -> std::result::Result<(BertConfig, Queries), String> {
+        let defaults = Queries { cross_attention_frequency: 2, use_qformer_text_input: false };
+        Ok((overlay(BertConfig::default(), raw.get("qformer_config"))?, overlay(defaults, raw.get("qformer_config"))?))
     }
 
     fn new(
@@ -136,19 +170,19 @@ impl Config {
             text: BertConfig { type_vocab_size: 0, crossing: Some(crossing), ..text },
             dim: positive(raw, "image_text_hidden_size", 256)?,
             queries,
+            start: 0,
+            separator: 0,
         })
     }
 }
 
-fn read(
+pub(crate) fn read<T>(
     dir: &Path,
     model_type: &str,
-    parse: impl FnOnce(&Map<String, Value>) -> std::result::Result<Config, String>,
-) -> Result<Config> {
+    parse: impl FnOnce(&Map<String, Value>) -> std::result::Result<T, String>,
+) -> Result<T> {
     let path = dir.join("config.json");
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    let raw: Map<String, Value> =
-        serde_json::from_str(&text).map_err(|e| Error::invalid(&path, format!("not a configuration: {e}")))?;
+    let raw: Map<String, Value> = json(&path)?;
     match raw.get("model_type").and_then(Value::as_str) {
         Some(found) if found == model_type => parse(&raw).map_err(|reason| Error::invalid(&path, reason)),
         found => {
@@ -156,6 +190,12 @@ fn read(
             Err(Error::invalid(&path, format!("`model_type` is `{found}`, expected `{model_type}`")))
         }
     }
+}
+
+/// Reads a JSON file.
+pub(crate) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_path_buf(), source })?;
+    serde_json::from_str(&text).map_err(|e| Error::invalid(path, format!("not a configuration: {e}")))
 }
 
 /// `defaults`, with what the file says instead; null says nothing.

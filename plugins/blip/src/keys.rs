@@ -2,8 +2,8 @@
 
 use blocks::weights::Names;
 
-/// As `transformers.BlipForImageTextRetrieval` and `Blip2ForImageTextRetrieval` write them: `vision` is common, `text`
-/// is BLIP's and `qformer` BLIP-2's.
+/// As the classes of `transformers` write them: `vision` is common, `text` and `decoder` are BLIP's, `qformer` is that of a
+/// BLIP-2 that compares, and `queries`, `projection` and `language` belong to one with a language model.
 pub const NAMES: Names = Names {
     rename: &[
         ("vision.class", "vision_model.embeddings.class_embedding"),
@@ -28,6 +28,22 @@ pub const NAMES: Names = Names {
         ("text.layers.*.fc1", "text_encoder.encoder.layer.*.intermediate.dense"),
         ("text.layers.*.fc2", "text_encoder.encoder.layer.*.output.dense"),
         ("text.layers.*.norm2", "text_encoder.encoder.layer.*.output.LayerNorm"),
+        ("decoder.bert.tokens", "text_decoder.bert.embeddings.word_embeddings.weight"),
+        ("decoder.bert.position", "text_decoder.bert.embeddings.position_embeddings.weight"),
+        ("decoder.bert.norm", "text_decoder.bert.embeddings.LayerNorm"),
+        ("decoder.bert.layers.*.attention.output", "text_decoder.bert.encoder.layer.*.attention.output.dense"),
+        ("decoder.bert.layers.*.attention", "text_decoder.bert.encoder.layer.*.attention.self"),
+        ("decoder.bert.layers.*.norm1", "text_decoder.bert.encoder.layer.*.attention.output.LayerNorm"),
+        ("decoder.bert.layers.*.cross.output", "text_decoder.bert.encoder.layer.*.crossattention.output.dense"),
+        ("decoder.bert.layers.*.cross", "text_decoder.bert.encoder.layer.*.crossattention.self"),
+        ("decoder.bert.layers.*.cross_norm", "text_decoder.bert.encoder.layer.*.crossattention.output.LayerNorm"),
+        ("decoder.bert.layers.*.fc1", "text_decoder.bert.encoder.layer.*.intermediate.dense"),
+        ("decoder.bert.layers.*.fc2", "text_decoder.bert.encoder.layer.*.output.dense"),
+        ("decoder.bert.layers.*.norm2", "text_decoder.bert.encoder.layer.*.output.LayerNorm"),
+        ("decoder.transform", "text_decoder.cls.predictions.transform.dense"),
+        ("decoder.norm", "text_decoder.cls.predictions.transform.LayerNorm"),
+        ("decoder.head.weight", "text_decoder.cls.predictions.decoder.weight"),
+        ("decoder.head.bias", "text_decoder.cls.predictions.bias"),
         ("qformer.tokens", "embeddings.word_embeddings.weight"),
         ("qformer.position", "embeddings.position_embeddings.weight"),
         ("qformer.norm", "qformer.layernorm"),
@@ -43,19 +59,38 @@ pub const NAMES: Names = Names {
         ("qformer.layers.*.fc1", "qformer.encoder.layer.*.intermediate.dense"),
         ("qformer.layers.*.fc2", "qformer.encoder.layer.*.output.dense"),
         ("qformer.layers.*.norm2", "qformer.encoder.layer.*.output.LayerNorm"),
+        ("queries.tokens", "query_tokens"),
+        ("queries.norm", "qformer.layernorm"),
+        ("queries.layers.*.attention.output", "qformer.encoder.layer.*.attention.output.dense"),
+        ("queries.layers.*.attention", "qformer.encoder.layer.*.attention.attention"),
+        ("queries.layers.*.norm1", "qformer.encoder.layer.*.attention.output.LayerNorm"),
+        ("queries.layers.*.cross.output", "qformer.encoder.layer.*.crossattention.output.dense"),
+        ("queries.layers.*.cross", "qformer.encoder.layer.*.crossattention.attention"),
+        ("queries.layers.*.cross_norm", "qformer.encoder.layer.*.crossattention.output.LayerNorm"),
+        ("queries.layers.*.fc1", "qformer.encoder.layer.*.intermediate_query.dense"),
+        ("queries.layers.*.fc2", "qformer.encoder.layer.*.output_query.dense"),
+        ("queries.layers.*.norm2", "qformer.encoder.layer.*.output_query.LayerNorm"),
+        ("projection", "language_projection"),
+        ("language.tokens", "language_model.model.decoder.embed_tokens"),
+        ("language.position", "language_model.model.decoder.embed_positions.weight"),
+        ("language.inward", "language_model.model.decoder.project_in"),
+        ("language.outward", "language_model.model.decoder.project_out"),
+        ("language.layers.*.norm1", "language_model.model.decoder.layers.*.self_attn_layer_norm"),
+        ("language.layers.*.query", "language_model.model.decoder.layers.*.self_attn.q_proj"),
+        ("language.layers.*.key", "language_model.model.decoder.layers.*.self_attn.k_proj"),
+        ("language.layers.*.value", "language_model.model.decoder.layers.*.self_attn.v_proj"),
+        ("language.layers.*.output", "language_model.model.decoder.layers.*.self_attn.out_proj"),
+        ("language.layers.*.norm2", "language_model.model.decoder.layers.*.final_layer_norm"),
+        ("language.layers", "language_model.model.decoder.layers"),
+        ("language.norm", "language_model.model.decoder.final_layer_norm"),
+        ("language.head", "language_model.lm_head"),
     ],
-    ignore: &["*.position_ids"],
+    // What is tied is found twice in pickles.
+    ignore: &["*.position_ids", "text_decoder.cls.predictions.decoder.bias", "language_model.lm_head.weight"],
 };
 
-/// Checkpoints of which only the vision tower counts, such as those that write captions or answers.
+/// As `transformers.BlipModel` writes them, of which only the vision tower counts.
 pub const FEATURES: Names = Names {
     rename: NAMES.rename,
-    ignore: &[
-        "text_decoder.*",
-        "text_encoder.*",
-        "text_model.*",
-        "text_projection.*",
-        "visual_projection.*",
-        "logit_scale",
-    ],
+    ignore: &["text_model.*", "text_projection.*", "visual_projection.*", "logit_scale"],
 };

@@ -1,5 +1,5 @@
-//! Architectures `blip` and `blip2_itm` against `transformers`, on the checkpoints that `tests/parity/blip.py` wrote,
-//! and against checkpoints that are wrong.
+//! The architectures against `transformers`, on the checkpoints that `tests/parity/blip*.py` wrote, and against
+//! checkpoints that are wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
@@ -7,4 +7,5 @@ mod parity {
     pub mod broken;
     pub mod cases;
     pub mod reference;
+    pub mod writing;
 }

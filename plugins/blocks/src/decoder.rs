@@ -4,18 +4,22 @@
 //! `[tokens, width]`, and a [`Packing`] tells which belongs where. What a sequence has shown before lies in its slot
 //! of a [`Cache`]. A whole prompt, one new token of each of many sequences, or both are the same call.
 
+mod bert;
 mod cache;
 mod config;
 mod llama;
+mod opt;
 mod packing;
 mod rotary;
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Result};
+pub use bert::BertDecoder;
 pub use cache::{Cache, CacheLayer, CacheShape};
 pub use config::{LlamaConfig, RopeScaling};
 pub use llama::Llama;
+pub use opt::{Opt, OptConfig};
 pub use packing::{Packing, Span};
 pub use rotary::{Angles, Rotary};
 

@@ -34,6 +34,8 @@ pub struct Prompt {
     pub together: Vec<Range<usize>>,
     /// What the sequence attends to beside itself, `[tokens, width]`, in models with cross-attention.
     pub context: Option<Tensor>,
+    /// Ids of the text that the model was asked, where the decoder does not read them: an encoder made the context of them.
+    pub source: Option<Vec<u32>>,
     /// Added to the seed of the sampling: what makes this prompt another than the others.
     pub seed: u64,
 }
@@ -119,7 +121,12 @@ struct Sequence {
 impl Prompt {
     /// A text, or whatever else lies at consecutive positions and sees what precedes it.
     pub fn new(embeddings: Tensor, ids: Vec<u32>) -> Self {
-        Self { embeddings, ids, positions: None, together: Vec::new(), context: None, seed: 0 }
+        Self { embeddings, ids, positions: None, together: Vec::new(), context: None, source: None, seed: 0 }
+    }
+
+    /// The ids of what was asked.
+    pub fn asked(&self) -> &[u32] {
+        self.source.as_ref().unwrap_or(&self.ids)
     }
 
     /// Position of the token behind it.

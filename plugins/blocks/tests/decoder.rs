@@ -10,14 +10,33 @@ use std::{
 
 use blocks::{
     Result,
-    decoder::{Cache, Decoder, Llama, LlamaConfig, Packing, Span},
+    decoder::{Cache, Decoder, Llama, LlamaConfig, Opt, OptConfig, Packing, Span},
     generate::{Answer, Conversation, Decoding, Finish, Prompt, Sampling, generate, log_likelihoods},
-    weights::Weights,
+    weights::{Names, Weights},
 };
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
-const CASES: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
+const OPT_NAMES: Names = Names {
+    rename: &[
+        ("tokens", "model.decoder.embed_tokens"),
+        ("position", "model.decoder.embed_positions.weight"),
+        ("inward", "model.decoder.project_in"),
+        ("outward", "model.decoder.project_out"),
+        ("layers.*.norm1", "model.decoder.layers.*.self_attn_layer_norm"),
+        ("layers.*.query", "model.decoder.layers.*.self_attn.q_proj"),
+        ("layers.*.key", "model.decoder.layers.*.self_attn.k_proj"),
+        ("layers.*.value", "model.decoder.layers.*.self_attn.v_proj"),
+        ("layers.*.output", "model.decoder.layers.*.self_attn.out_proj"),
+        ("layers.*.norm2", "model.decoder.layers.*.final_layer_norm"),
+        ("layers", "model.decoder.layers"),
+        ("norm", "model.decoder.final_layer_norm"),
+        ("head", "lm_head"),
+    ],
+    ignore: &["lm_head.weight"],
+};
+const LLAMAS: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
+const CASES: [&str; 6] = ["llama", "llama3", "mistral", "qwen2", "opt", "opt-post"];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/decoder")
@@ -27,7 +46,19 @@ fn json(path: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-fn open(dir: &Path) -> Llama {
+fn open(dir: &Path) -> Box<dyn Decoder> {
+    let raw = json(&dir.join("config.json"));
+    if raw["model_type"] != "opt" {
+        return Box::new(open_llama(dir));
+    }
+    let config = OptConfig::parse(raw.as_object().unwrap()).unwrap();
+    let weights = Weights::open(dir, &OPT_NAMES, DType::F32, &Device::Cpu).unwrap();
+    let model = Opt::new(&config, &weights).unwrap();
+    weights.finish().unwrap();
+    Box::new(model)
+}
+
+fn open_llama(dir: &Path) -> Llama {
     let raw = json(&dir.join("config.json"));
     let kind = raw["model_type"].as_str().unwrap();
     let config = LlamaConfig::parse(kind, raw.as_object().unwrap()).unwrap();
@@ -119,8 +150,8 @@ fn greedy_tokens_whatever_the_batch() {
     for case in CASES {
         let (model, (cases, logits)) = (open(&root().join(case)), goldens(case));
         for slots in [1, 3, 8] {
-            let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
-            generate(&model, &greedy(slots), &mut asked).unwrap();
+            let mut asked = Asked::new(&*model, cases.iter().map(|case| ids(&case["prompt"])));
+            generate(&*model, &greedy(slots), &mut asked).unwrap();
             let expected: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["greedy"])).collect();
             assert_eq!(asked.ids(), expected, "{case} with {slots} slots");
             for (answer, logits) in asked.answers.values().zip(&logits) {
@@ -130,8 +161,8 @@ fn greedy_tokens_whatever_the_batch() {
             }
         }
         let sampling = Sampling { repetition_penalty: 1.3, ..Sampling::default() };
-        let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
-        generate(&model, &Decoding { sampling, ..greedy(3) }, &mut asked).unwrap();
+        let mut asked = Asked::new(&*model, cases.iter().map(|case| ids(&case["prompt"])));
+        generate(&*model, &Decoding { sampling, ..greedy(3) }, &mut asked).unwrap();
         let expected: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["penalised"])).collect();
         assert_eq!(asked.ids(), expected, "{case} with a penalty");
     }
@@ -160,8 +191,8 @@ fn finished_sequences_leave_and_waiting_ones_join() {
     let stop_ids = vec![expected[0][2]];
     let stop = vec![format!("{} {} ", expected[2][4], expected[2][5])];
     let decoding = Decoding { stop_ids: stop_ids.clone(), stop: stop.clone(), ..greedy(2) };
-    let mut asked = Asked::new(&model, cases.iter().map(|case| ids(&case["prompt"])));
-    generate(&model, &decoding, &mut asked).unwrap();
+    let mut asked = Asked::new(&*model, cases.iter().map(|case| ids(&case["prompt"])));
+    generate(&*model, &decoding, &mut asked).unwrap();
     let cut = expected.iter().map(|ids| {
         let by_id = ids.iter().position(|id| stop_ids.contains(id)).map(|at| at + 1);
         let by_text = (1..=ids.len())
@@ -185,7 +216,7 @@ fn likelihoods_of_options() {
             let prompt = ids(&case["prompt"]);
             let prompt = Prompt::new(model.embed(&prompt).unwrap(), prompt);
             let options: Vec<Vec<u32>> = serde_json::from_value(case["options"].clone()).unwrap();
-            let found = log_likelihoods(&model, &prompt, &options).unwrap();
+            let found = log_likelihoods(&*model, &prompt, &options).unwrap();
             let expected: Vec<f32> = serde_json::from_value(case["likelihoods"].clone()).unwrap();
             for (found, expected) in found.iter().zip(&expected) {
                 assert!((found - expected).abs() < 1e-4 * expected.abs().max(1.0), "{found} {expected}");
@@ -196,8 +227,8 @@ fn likelihoods_of_options() {
 
 #[test]
 fn what_is_trained_is_what_is_run() {
-    for case in CASES.iter().filter(|case| !["mistral", "qwen2"].contains(case)) {
-        let (model, (cases, logits)) = (open(&root().join(case)), goldens(case));
+    for case in LLAMAS.iter().filter(|case| !["mistral", "qwen2"].contains(case)) {
+        let (model, (cases, logits)) = (open_llama(&root().join(case)), goldens(case));
         let embedded = model.embed(&ids(&cases[3]["prompt"])).unwrap();
         let batch = Tensor::stack(&[&embedded, &embedded], 0).unwrap();
         let found = model.train(&batch).unwrap().get(1).unwrap();
@@ -215,7 +246,21 @@ fn a_real_model_tells_its_story() {
     let model = open(&dir);
     let expected = ids(&json(&dir.join("greedy_reference.json"))["greedy_ids"]);
     let prompt = expected[..5].to_vec();
-    let mut asked = Asked::new(&model, [prompt].into_iter());
-    generate(&model, &Decoding { max_new_tokens: expected.len() - 5, ..greedy(1) }, &mut asked).unwrap();
+    let mut asked = Asked::new(&*model, [prompt].into_iter());
+    generate(&*model, &Decoding { max_new_tokens: expected.len() - 5, ..greedy(1) }, &mut asked).unwrap();
     assert_eq!(asked.ids()[0], expected[5..]);
+}
+
+#[test]
+fn learned_positions_end() {
+    let (model, (cases, _)) = (open(&root().join("opt")), goldens("opt"));
+    assert_eq!(model.context(), Some(60));
+    let prompt = ids(&cases[3]["prompt"]);
+    let mut asked = Asked::new(&*model, [prompt.clone()].into_iter());
+    generate(&*model, &Decoding { max_new_tokens: 99, ..greedy(1) }, &mut asked).unwrap();
+    // All 60 positions were read; the token that the last of them suggests has none.
+    assert_eq!(asked.ids()[0].len(), 60 - prompt.len() + 1);
+    let embedded = Prompt::new(model.embed(&[1; 61]).unwrap(), vec![1; 61]);
+    let error = log_likelihoods(&*model, &embedded, &[vec![5]]).unwrap_err().to_string();
+    assert!(error.contains("a sequence of 61 tokens exceeds the context of 60"), "{error}");
 }

@@ -13,8 +13,8 @@ use blocks::{
 };
 use candle_core::{DType, Device, Tensor};
 use plugin_api::{
-    Capability, Decoding, Description, Error, Generation, Image, Inspect, Inspection, Model, Request, Result, Rows,
-    Sink,
+    Array, Capability, Decoding, Description, Error, Generation, Image, Inspect, Inspection, Model, Request, Result,
+    Rows, Sink,
 };
 
 use crate::{
@@ -59,6 +59,15 @@ pub trait Reader: Send + Sync + 'static {
     /// An id is outside the vocabulary.
     fn text(&self, ids: &[u32]) -> blocks::Result<String> {
         Ok(strip(&self.tokenizer().decode(ids)?).to_string())
+    }
+
+    /// What is told as the answer `ids` to a prompt of the ids `asked`.
+    ///
+    /// # Errors
+    /// As [`Reader::text`].
+    fn told(&self, asked: &[u32], ids: &[u32]) -> blocks::Result<String> {
+        let _ = asked;
+        self.text(ids)
     }
 
     /// Number of parameters.
@@ -199,17 +208,28 @@ impl<R: Reader> Model for Generator<R> {
         requests.iter().map(rate).collect()
     }
 
+    /// `first_logits` [1, vocabulary] and, where there are images, `pixel_values` and `image_features`: those for linear
+    /// probes or, without any, the vectors that stand for the images. Without a prompt, several images give the latter two
+    /// only.
     fn inspect(&self, request: &Inspect, images: &[Image<'_>]) -> Result<Inspection> {
+        if !request.texts.is_empty() {
+            return Err(Error::unsupported("zero-shot"));
+        }
+        let probed = self.0.feature_dim() > 0;
+        if probed && request.prompt.is_none() && images.len() > 1 {
+            let pictures = images.iter().map(|image| self.0.prepare(image)).collect::<Result<Vec<_>>>()?;
+            let pictures: Vec<&Picture> = pictures.iter().collect();
+            return Ok(Inspection { arrays: shown(&pictures, &self.0.features(&pictures)?)?, generation: None });
+        }
         let images: Vec<&Image<'_>> = images.iter().collect();
         let text = request.prompt.clone().unwrap_or_default();
         let (prompt, pictures) = self.read(&text, request.raw, &images)?;
-        let mut arrays = Vec::new();
-        if !pictures.is_empty() {
-            let pixels: Vec<_> = pictures.iter().map(|(picture, _)| &picture.pixels).collect();
-            let vectors: Vec<_> = pictures.iter().map(|(_, vectors)| vectors).collect();
-            arrays.push(("pixel_values".to_string(), array(&Tensor::cat(&pixels, 0).map_err(failed)?)?));
-            arrays.push(("image_features".to_string(), array(&Tensor::cat(&vectors, 0).map_err(failed)?)?));
-        }
+        let (pictures, vectors): (Vec<&Picture>, Vec<&Tensor>) = pictures.iter().map(|(p, v)| (p, v)).unzip();
+        let mut arrays = match (pictures.is_empty(), probed) {
+            (true, _) => Vec::new(),
+            (false, true) => shown(&pictures, &self.0.features(&pictures)?)?,
+            (false, false) => shown(&pictures, &Tensor::cat(&vectors, 0).map_err(failed)?)?,
+        };
         let decoding = self.0.manner().decoding(&request.decoding);
         let (answer, generation) = session::answer_one(&self.0, prompt, &decoding)?;
         arrays.push(("first_logits".to_string(), array(&answer.first_logits.unsqueeze(0).map_err(failed)?)?));
@@ -228,7 +248,7 @@ impl<R: Reader> Generator<R> {
         let pictures: Vec<_> = pictures.into_iter().zip(vectors).collect();
         let seen: Vec<_> = pictures.iter().map(|(picture, vectors)| Seen { picture, vectors }).collect();
         let mut prompt = self.0.prompt(text, raw, &seen)?;
-        prompt.seed = seed(&digest(&seen, &prompt.ids)?);
+        prompt.seed = seed(&digest(&seen, prompt.asked())?);
         Ok((prompt, pictures))
     }
 }
@@ -236,6 +256,13 @@ impl<R: Reader> Generator<R> {
 /// What Python's `str.strip` leaves, which also takes separators of files, groups, records and units for blank.
 fn strip(text: &str) -> &str {
     text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
+}
+
+/// What is shown of pictures.
+fn shown(pictures: &[&Picture], features: &Tensor) -> Result<Vec<(String, Array)>> {
+    let pixels: Vec<_> = pictures.iter().map(|picture| &picture.pixels).collect();
+    let pixels = array(&Tensor::cat(&pixels, 0).map_err(failed)?)?;
+    Ok(vec![("pixel_values".into(), pixels), ("image_features".into(), array(features)?)])
 }
 
 /// Digest of what a model is given: pixel values, then the ids of the prompt.

@@ -1,12 +1,12 @@
 //! Checkpoints that are wrong, each refused with one sentence that names the file.
 
-use std::{collections::HashMap, fs};
+use std::{collections::HashMap, fs, path::Path};
 
 use candle_core::{Device, Tensor};
 use plugin_api::{ErrorKind, Open};
 use tempfile::TempDir;
 
-use super::cases::{dir, open};
+use super::cases::{dir, open, path};
 
 const MODEL: &str = "model.safetensors";
 const CONFIG: &str = "config.json";
@@ -86,7 +86,7 @@ fn files() {
     refused("blip2", &dir, "model-00002-of-00003.safetensors", &["cannot read"]);
     let dir = copy("captioning");
     fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
-    assert!(open("captioning", dir.path(), "f32", None).is_ok());
+    refused("captioning", &dir, "", &["no tokenizer here"]);
 }
 
 #[test]
@@ -116,13 +116,71 @@ fn what_config_json_leaves_out_has_the_default() {
     refused("retrieval", &dir, MODEL, &["word_embeddings.weight` has shape [129, 24], expected [30524, 24]"]);
 }
 
-fn copy(case: &str) -> TempDir {
-    let copied = tempfile::tempdir().unwrap();
-    for entry in fs::read_dir(dir(case)).unwrap() {
-        let path = entry.unwrap().path();
-        fs::copy(&path, copied.path().join(path.file_name().unwrap())).unwrap();
+/// What is asked of models that write, file by file.
+#[test]
+fn models_that_write() {
+    let open = |folder: &str, dir: &TempDir| {
+        let request = Open { weights: Some(dir.path().to_path_buf()), ..Default::default() };
+        let error = match folder {
+            "blip2" => blip::blip2::open(request).err(),
+            "xraygpt" => blip::xraygpt::open(request).err(),
+            _ => blip::blip::open(request).err(),
+        };
+        error.unwrap_or_else(|| panic!("{folder} opened")).message
+    };
+    for (folder, case, file, from, to, reason) in [
+        ("blip2", "inserted", CONFIG, "\"opt\"", "\"t5\"", "is `t5`, but only `opt` is built in"),
+        ("blip2", "inserted", CONFIG, "ForConditionalGeneration", "Model", "`architectures` is `Blip2Model`, expected"),
+        ("blip2", "inserted", CONFIG, "text_input\": false", "text_input\": true", "reads no texts"),
+        ("blip2", "inserted", CONFIG, "\"image_token_index\": 290", "\"image_token_index\": -1", "-1 is no token id"),
+        ("blip2", "older", CONFIG, "\"num_query_tokens\": 3", "\"num_query_tokens\": 4", "query_tokens` has shape"),
+        ("blip_generate", "captioning", CONFIG, "\"vocab_size\": ", "\"vocab_size\": 1", "embeddings.word_embeddings"),
+        ("xraygpt", "full", "Vicuna_Radiology_fp16/config.json", "\"llama\"", "\"opt\"", "expected `llama`"),
+    ] {
+        let dir = copy_of(&path(&format!("{folder}/{case}")));
+        let path = dir.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{file} lacks {from}");
+        fs::write(&path, text.replace(from, to)).unwrap();
+        let message = open(folder, &dir);
+        assert!(message.contains(reason), "`{message}` lacks `{reason}`");
     }
+    for (folder, case, file) in [
+        ("blip2", "older", "pytorch_model.bin"),
+        ("blip2", "inserted", "tokenizer.json"),
+        ("xraygpt", "half", "eva_vit_g.pth"),
+        ("xraygpt", "half", "xraygpt_pretrained1.pth"),
+        ("xraygpt", "half", "Vicuna_Radiology_fp16/tokenizer.model"),
+        ("xraygpt", "half", "Vicuna_Radiology_fp16/pytorch_model-00002-of-00002.bin"),
+    ] {
+        let dir = copy_of(&path(&format!("{folder}/{case}")));
+        fs::remove_file(dir.path().join(file)).unwrap();
+        let message = open(folder, &dir);
+        assert!(message.contains(&dir.path().to_string_lossy().into_owned()), "{message}");
+    }
+}
+
+fn copy(case: &str) -> TempDir {
+    copy_of(&dir(case))
+}
+
+fn copy_of(dir: &Path) -> TempDir {
+    let copied = tempfile::tempdir().unwrap();
+    copy_into(dir, copied.path());
     copied
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let copy = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            fs::create_dir(&copy).unwrap();
+            copy_into(&path, &copy);
+        } else {
+            fs::copy(&path, &copy).unwrap();
+        }
+    }
 }
 
 fn edit_tensors(case: &str, edit: impl FnOnce(&mut HashMap<String, Tensor>)) -> TempDir {

@@ -1,6 +1,9 @@
 //! The committed cases: where they are and what they hold.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use candle_core::{DType, Device, Tensor};
 use plugin_api::{Array, Data, Image, Inspect, Model, Open};
@@ -8,7 +11,7 @@ use serde_json::{Value, json};
 
 /// Cases that score images with texts.
 pub const SCORING: [&str; 4] = ["retrieval", "retrieval-bin", "blip2", "blip2-bin"];
-/// Cases that have features only.
+/// Cases that do not.
 pub const FEATURES: [&str; 2] = ["captioning", "answering"];
 
 /// A decoded image.
@@ -21,11 +24,16 @@ impl Decoded {
 }
 
 pub fn dir(case: &str) -> PathBuf {
-    root().join("blip").join(case)
+    path("blip").join(case)
 }
 
 pub fn golden(case: &str, name: &str) -> Option<Tensor> {
-    candle_core::safetensors::load(dir(case).join("goldens.safetensors"), &Device::Cpu).unwrap().remove(name)
+    load(&format!("blip/{case}/goldens.safetensors")).remove(name)
+}
+
+/// The tensors of a file below `tests/parity`.
+pub fn load(file: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(path(file), &Device::Cpu).unwrap()
 }
 
 /// Opens a case's directory, or a copy of it, with the option `score` where one is given.
@@ -34,7 +42,7 @@ pub fn open(case: &str, dir: &Path, dtype: &str, score: Option<&str>) -> plugin_
     let request = Open { weights: Some(dir.to_path_buf()), dtype: dtype.into(), options, ..Default::default() };
     match case.starts_with("blip2") {
         true => Ok(Box::new(blip::blip2_itm::open(request)?)),
-        false => Ok(Box::new(blip::blip::open(request)?)),
+        false => blip::blip::open(request),
     }
 }
 
@@ -45,7 +53,7 @@ pub fn model(case: &str, score: Option<&str>) -> Box<dyn Model> {
 pub fn images() -> Vec<Decoded> {
     let names: Value = read("clip/inputs.json");
     let names = names["images"].as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-    let path = |name: &str| root().join("clip/images").join(format!("{name}.png"));
+    let path = |name: &str| self::path(&format!("clip/images/{name}.png"));
     names.map(|name| Decoded(image::open(path(name)).unwrap().to_rgb8())).collect()
 }
 
@@ -72,10 +80,12 @@ pub fn tensor(array: &Array) -> Tensor {
     Tensor::from_slice(values, shape, &Device::Cpu).unwrap()
 }
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity")
+/// A file or folder below `tests/parity`.
+pub fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity").join(name)
 }
 
-fn read<T: serde::de::DeserializeOwned>(path: &str) -> T {
-    serde_json::from_str(&std::fs::read_to_string(root().join(path)).unwrap()).unwrap()
+/// JSON below `tests/parity`.
+pub fn read<T: serde::de::DeserializeOwned>(path: &str) -> T {
+    serde_json::from_str(&std::fs::read_to_string(self::path(path)).unwrap()).unwrap()
 }

@@ -15,6 +15,7 @@ pub fn apply(activation: Activation, values: &mut [f32]) {
             let inner = 0.797_884_6 * (*x + 0.044_715 * *x * *x * *x);
             *x /= 1.0 + exp(-2.0 * inner);
         }),
+        Activation::Relu => values.iter_mut().for_each(|x| *x = x.max(0.0)),
     }
 }
 
@@ -60,7 +61,7 @@ mod tests {
     #[test]
     fn activations_equal_candles_in_f64() {
         let values: Vec<f32> = (-4000..=4000).map(|i| i as f32 * 0.01).collect();
-        for activation in [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh] {
+        for activation in [Activation::QuickGelu, Activation::Gelu, Activation::GeluTanh, Activation::Relu] {
             let mut found = values.clone();
             apply(activation, &mut found);
             let exact = Tensor::new(&values[..], &Device::Cpu).unwrap().to_dtype(DType::F64).unwrap();

@@ -18,6 +18,9 @@ pub enum Activation {
     /// GELU by the hyperbolic tangent.
     #[serde(rename = "gelu_pytorch_tanh", alias = "gelu_new")]
     GeluTanh,
+    /// `max(x, 0)`.
+    #[serde(rename = "relu")]
+    Relu,
 }
 
 impl Activation {
@@ -30,6 +33,7 @@ impl Activation {
             Self::QuickGelu => (x * sigmoid(&(x * 1.702)?)?)?,
             Self::Gelu => x.gelu_erf()?,
             Self::GeluTanh => x.gelu()?,
+            Self::Relu => x.relu()?,
         })
     }
 }

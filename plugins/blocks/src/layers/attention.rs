@@ -4,7 +4,10 @@ use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Linear, Module, ops};
 
 use super::{EncoderConfig, linear};
-use crate::{Result, kernels, weights::Weights};
+use crate::{
+    Result, kernels,
+    weights::{Init, Weights},
+};
 
 /// Multi-head self-attention (Vaswani et al. 2017) with biased projections.
 pub struct Attention {
@@ -21,7 +24,8 @@ enum Input {
 }
 
 impl Attention {
-    /// Takes `query`, `key`, `value` (or `qkv` with [`EncoderConfig::fused_qkv`]) and `output`.
+    /// Takes `query`, `key`, `value` (or `qkv` with [`EncoderConfig::fused_qkv`], where `q_bias` and `v_bias` may be apart,
+    /// as in EVA) and `output`.
     ///
     /// # Errors
     /// As [`Weights::get`].
@@ -30,7 +34,10 @@ impl Attention {
         let std = (width as f64).powf(-0.5);
         let in_std = std * (2.0 * config.depth as f64).powf(-0.5);
         let input = if config.fused_qkv {
-            Input::Fused(linear(&weights.at("qkv"), width, 3 * width, in_std)?)
+            match weights.shape("q_bias") {
+                Some(_) => Input::Fused(without_key_bias(weights, width)?),
+                None => Input::Fused(linear(&weights.at("qkv"), width, 3 * width, in_std)?),
+            }
         } else {
             let part = |name| linear(&weights.at(name), width, width, in_std);
             let parts = [part("query")?, part("key")?, part("value")?];
@@ -55,6 +62,27 @@ impl Attention {
     /// Shapes do not agree.
     pub fn onto(&self, residual: &Tensor, x: &Tensor, mask: Option<&Tensor>) -> Result<Tensor> {
         kernels::linear(&self.output, &self.mixed(x, mask, false)?, None, Some(residual))
+    }
+
+    /// `residual` plus attention as `attend` computes it, which takes query, key and value side by side, `[.., 3 * width]`,
+    /// to what was attended to, `[.., width]`; for inference.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn onto_by(
+        &self,
+        residual: &Tensor,
+        x: &Tensor,
+        attend: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let joint = match &self.input {
+            Input::Fused(qkv) => kernels::linear(qkv, x, None, None)?,
+            Input::Split(parts) => {
+                let parts = parts.iter().map(|part| part.forward(x)).collect::<candle_core::Result<Vec<_>>>()?;
+                Tensor::cat(&parts, D::Minus1)?
+            }
+        };
+        kernels::linear(&self.output, &attend(&joint)?, None, Some(residual))
     }
 
     /// The values that each token attends to, mixed: `[batch, tokens, width]`.
@@ -111,6 +139,15 @@ fn add_mask(scores: &Tensor, mask: &Tensor) -> Result<Tensor> {
         }
         _ => scores.broadcast_add(mask)?,
     })
+}
+
+/// One layer for query, key and value where a checkpoint has biases of the first and the last only.
+fn without_key_bias(weights: &Weights, width: usize) -> Result<Linear> {
+    let zero = Init::Constant(0.0);
+    let (query, value) = (weights.get("q_bias", width, zero)?, weights.get("v_bias", width, zero)?);
+    let bias = Tensor::cat(&[&query, &query.zeros_like()?, &value], 0)?;
+    let weight = weights.at("qkv").get("weight", (3 * width, width), zero)?;
+    Ok(Linear::new(kernels::stored(&weight)?, Some(bias)))
 }
 
 fn fuse(parts: &[Linear; 3]) -> Result<Linear> {

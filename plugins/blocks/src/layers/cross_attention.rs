@@ -39,18 +39,36 @@ impl CrossAttention {
     /// # Errors
     /// Shapes do not agree.
     pub fn forward(&self, x: &Tensor, context: &Tensor, train: bool) -> Result<Tensor> {
-        let (groups, shape) = (context.dim(0)?, x.dims3()?);
+        let (key, value) = self.keys_and_values(context)?;
+        self.attend(x, &key, &value, train)
+    }
+
+    /// Keys and values of a context `[n, length, context]`, each `[n, heads, length, width / heads]`.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn keys_and_values(&self, context: &Tensor) -> Result<(Tensor, Tensor)> {
+        Ok((self.split(&self.key.forward(context)?)?, self.split(&self.value.forward(context)?)?))
+    }
+
+    /// As [`CrossAttention::forward`], with the keys and values of the context.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn attend(&self, x: &Tensor, key: &Tensor, value: &Tensor, train: bool) -> Result<Tensor> {
+        let (groups, shape) = (key.dim(0)?, x.dims3()?);
         // Tokens do not see each other here, so the sequences of a group are as good as one.
         let x = x.reshape((groups, (), shape.2))?;
-        let split = |x: Tensor| {
-            let (batch, length, width) = x.dims3()?;
-            x.reshape((batch, length, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()
-        };
-        let query = split((self.query.forward(&x)? * self.scale)?)?;
-        let (key, value) = (split(self.key.forward(context)?)?, split(self.value.forward(context)?)?);
+        let query = self.split(&(self.query.forward(&x)? * self.scale)?)?;
         let scores = query.matmul(&key.transpose(2, 3)?)?;
         let weights = if train { ops::softmax(&scores, D::Minus1)? } else { ops::softmax_last_dim(&scores)? };
-        let mixed = weights.matmul(&value)?.transpose(1, 2)?.reshape(shape)?;
+        let mixed = weights.matmul(value)?.transpose(1, 2)?.reshape(shape)?;
         Ok(self.output.forward(&mixed)?)
+    }
+
+    /// `[n, length, width]` to `[n, heads, length, width / heads]`.
+    fn split(&self, x: &Tensor) -> Result<Tensor> {
+        let (batch, length, width) = x.dims3()?;
+        Ok(x.reshape((batch, length, self.heads, width / self.heads))?.transpose(1, 2)?.contiguous()?)
     }
 }

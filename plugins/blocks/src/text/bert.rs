@@ -1,6 +1,7 @@
 //! BERT's encoder (Devlin et al. 2019); reference `transformers.BertModel` (4.53.1) without its pooler.
 
 mod layer;
+mod packed;
 
 use candle_core::{DType, Device, Tensor};
 use serde::{Deserialize, Serialize};
@@ -81,7 +82,8 @@ impl Default for BertConfig {
 }
 
 impl Bert {
-    /// Takes `tokens`, `position`, `types`, `norm` and `layers`.
+    /// Takes `tokens`, `position`, `types`, `norm` and `layers`. With a vocabulary of 0 it reads no texts, only what other
+    /// sources embed, and has no tables.
     ///
     /// # Errors
     /// The width is no multiple of the number of heads, or as [`Weights::get`].
@@ -90,7 +92,10 @@ impl Bert {
         if heads == 0 || !width.is_multiple_of(heads) {
             return Err(Error::Setting(format!("a width of {width} cannot be divided among {heads} attention heads")));
         }
-        let table = |name: &str, rows: usize| weights.get(name, (rows, width), Init::Normal(STD));
+        let table = |name: &str, rows: usize| match config.vocab_size {
+            0 => Ok(weights.at("norm").get("weight", width, Init::Constant(1.0))?.zeros_like()?.unsqueeze(0)?),
+            _ => weights.get(name, (rows, width), Init::Normal(STD)),
+        };
         let layers = weights.at("layers");
         Ok(Self {
             tokens: table("tokens", config.vocab_size)?,

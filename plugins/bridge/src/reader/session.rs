@@ -125,9 +125,9 @@ impl<'a, R: Reader> Session<'a, R> {
         });
         let pictures: Vec<Seen<'_>> = pictures.collect();
         let mut prompt = self.reader.prompt(&request.prompt, request.raw, &pictures)?;
-        let input = digest(&pictures, &prompt.ids)?;
+        let input = digest(&pictures, prompt.asked())?;
         prompt.seed = seed(&input);
-        self.open.insert(place, Open { ids: prompt.ids.clone(), input });
+        self.open.insert(place, Open { ids: prompt.asked().to_vec(), input });
         Ok(prompt)
     }
 
@@ -143,7 +143,7 @@ impl<'a, R: Reader> Session<'a, R> {
 
     fn hand_over(&mut self, place: usize, answer: &Answer) -> Result<()> {
         let Open { ids, input } = self.open.remove(&place).ok_or_else(|| Error::input("an answer came twice"))?;
-        let text = text(self.reader, answer, self.decoding)?;
+        let text = text(self.reader, &ids, answer, self.decoding)?;
         self.done += 1;
         let generation = generation(self.requests[place].index, text, &ids, answer);
         self.sink.finished(&Generation { input, ..generation })
@@ -216,11 +216,11 @@ pub fn images_of<'a>(request: &Request, images: &'a [Image<'a>]) -> Result<Vec<&
 
 /// The answer to one prompt, with all ids.
 pub fn answer_one<R: Reader>(reader: &R, prompt: Prompt, decoding: &Decoding) -> Result<(Answer, Generation)> {
-    let ids = prompt.ids.clone();
+    let ids = prompt.asked().to_vec();
     let mut alone = Alone { reader, prompt: Some(prompt), answer: None };
     generate(reader.decoder(), &Decoding { slots: 1, ..decoding.clone() }, &mut alone).map_err(input)?;
     let answer = alone.answer.ok_or_else(|| Error::input("the prompt was not answered"))?;
-    let text = text(reader, &answer, decoding)?;
+    let text = text(reader, &ids, &answer, decoding)?;
     let generation = generation(0, text, &ids, &answer);
     Ok((answer.clone(), Generation { prompt_ids: ids, generated_ids: answer.ids, ..generation }))
 }
@@ -248,8 +248,8 @@ impl<R: Reader> Conversation for Alone<'_, R> {
 }
 
 /// The text of an answer up to the string that ended it.
-fn text<R: Reader>(reader: &R, answer: &Answer, decoding: &Decoding) -> Result<String> {
-    let text = reader.text(&answer.ids).map_err(input)?;
+fn text<R: Reader>(reader: &R, asked: &[u32], answer: &Answer, decoding: &Decoding) -> Result<String> {
+    let text = reader.told(asked, &answer.ids).map_err(input)?;
     let end = decoding.stop.iter().filter_map(|stop| text.find(stop)).min();
     Ok(end.map_or(text.as_str(), |end| super::strip(&text[..end])).to_string())
 }

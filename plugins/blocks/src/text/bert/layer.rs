@@ -79,6 +79,35 @@ impl BertLayer {
             rest => Ok(Tensor::cat(&[&queries, &self.mlp.forward(&x.narrow(1, seeing, rest)?, train)?], 1)?),
         }
     }
+
+    /// Keys and values of a context `[length, width]` for the cross-attention, `[2, heads, length, head]`, if there is one.
+    pub fn keys_and_values(&self, context: &Tensor) -> Result<Option<Tensor>> {
+        let Some((cross, _)) = &self.cross else { return Ok(None) };
+        let (key, value) = cross.keys_and_values(&context.unsqueeze(0)?)?;
+        Ok(Some(Tensor::cat(&[key, value], 0)?))
+    }
+
+    /// Packed tokens `[tokens, width]` to the same shape, without gradients. `attention` takes query, key and value side by
+    /// side to what was attended to; `seen` has, for so many tokens each, what [`BertLayer::keys_and_values`] gave.
+    pub fn packed(
+        &self,
+        x: &Tensor,
+        attention: impl FnOnce(&Tensor) -> Result<Tensor>,
+        seen: &[(usize, Tensor)],
+    ) -> Result<Tensor> {
+        let mut x = self.norm1.forward(&self.attention.onto_by(x, x, attention)?, false)?;
+        if let Some((cross, norm)) = &self.cross {
+            let mut first = 0;
+            let parts = seen.iter().map(|(tokens, context)| {
+                let queries = x.narrow(0, first, *tokens)?.unsqueeze(0)?;
+                first += tokens;
+                Ok(cross.attend(&queries, &context.narrow(0, 0, 1)?, &context.narrow(0, 1, 1)?, false)?.squeeze(0)?)
+            });
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            x = norm.forward(&(&x + Tensor::cat(&parts, 0)?)?, false)?;
+        }
+        self.mlp.forward(&x, false)
+    }
 }
 
 impl Mlp {
