@@ -32,6 +32,15 @@ pub trait Reader: Send + Sync + 'static {
     /// The image is empty or its bytes do not fit its size.
     fn prepare(&self, image: &Image<'_>) -> Result<Picture>;
 
+    /// As [`Reader::prepare`], of one of `images` in a prompt: some models look less closely at several.
+    ///
+    /// # Errors
+    /// As [`Reader::prepare`].
+    fn prepare_among(&self, image: &Image<'_>, images: usize) -> Result<Picture> {
+        let _ = images;
+        self.prepare(image)
+    }
+
     /// Vectors `[tokens, width]` that stand for each picture in a prompt.
     ///
     /// # Errors
@@ -58,7 +67,7 @@ pub trait Reader: Send + Sync + 'static {
     /// # Errors
     /// An id is outside the vocabulary.
     fn text(&self, ids: &[u32]) -> blocks::Result<String> {
-        Ok(self.tokenizer().decode(ids)?.trim().to_string())
+        Ok(strip(&self.tokenizer().decode(ids)?).to_string())
     }
 
     /// Number of parameters.
@@ -220,7 +229,8 @@ impl<R: Reader> Model for Generator<R> {
 impl<R: Reader> Generator<R> {
     /// A prompt, and the pictures in it with their vectors.
     fn read(&self, text: &str, raw: bool, images: &[&Image<'_>]) -> Result<(generate::Prompt, Vec<(Picture, Tensor)>)> {
-        let pictures = images.iter().map(|image| self.0.prepare(image)).collect::<Result<Vec<_>>>()?;
+        let pictures =
+            images.iter().map(|image| self.0.prepare_among(image, images.len())).collect::<Result<Vec<_>>>()?;
         let vectors = match pictures.is_empty() {
             true => Vec::new(),
             false => self.0.encode(&pictures.iter().collect::<Vec<_>>()).map_err(input)?,
@@ -231,6 +241,11 @@ impl<R: Reader> Generator<R> {
         prompt.seed = seed(&digest(&seen, &prompt.ids)?);
         Ok((prompt, pictures))
     }
+}
+
+/// A text without the white space around it, as `str.strip` of Python has it: four separators of ASCII are white space there.
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
 /// Digest of what a model is given: pixel values, then the ids of the prompt.
