@@ -280,3 +280,12 @@ fn generation(index: u32, text: String, prompt: &[u32], answer: &generate::Answe
         ..Generation::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn white_space_is_what_python_strips() {
+        assert_eq!(super::strip(" \x1f\u{85}\u{3000}a \x1e b\x1c\n"), "a \x1e b");
+        assert_eq!(super::strip("\u{200b} "), "\u{200b}");
+    }
+}

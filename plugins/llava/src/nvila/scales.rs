@@ -84,11 +84,6 @@ impl Scales {
         tiles
     }
 
-    /// Number of tiles of an image.
-    pub fn total(&self, grid: Grid) -> usize {
-        self.grids(grid).map(|(rows, columns)| rows * columns).sum()
-    }
-
     /// States `[tiles, tokens, width]` of all tiles to those of the output scale's tiles, at all scales one behind the
     /// other: `[fewer tiles, tokens, scales * width]`, and the grid of these.
     ///

@@ -59,14 +59,6 @@ impl Kind {
             )),
         }
     }
-
-    /// Tokens along a side of what becomes of a square with `side` tokens a side.
-    pub fn side(self, side: usize) -> usize {
-        match self {
-            Self::Join { side: joined, .. } => side.div_ceil(joined),
-            Self::Mlp(_) => side,
-        }
-    }
 }
 
 impl Projector {
@@ -115,11 +107,6 @@ impl Projector {
             Step::Linear(layer, false) => Ok(layer.forward(&x)?),
         })
     }
-
-    /// Its architecture.
-    pub fn kind(&self) -> Kind {
-        self.kind
-    }
 }
 
 /// Squares of `side` x `side` tokens, each one behind the other row by row, as one; zeros fill up rows and columns.
@@ -157,7 +144,7 @@ mod tests {
     #[test]
     fn kinds_by_their_names() {
         assert_eq!(Kind::parse("mlp2x_gelu"), Ok(Kind::Mlp(2)));
-        assert_eq!(Kind::parse("mlp_downsample_3x3_fix").unwrap().side(32), 11);
+        assert_eq!(Kind::parse("mlp_downsample"), Ok(Kind::Join { side: 2, by_columns: true }));
         assert!(Kind::parse("mlp0x_gelu").unwrap_err().contains("known are `mlp_downsample`"));
         assert!(Kind::parse("identity").unwrap_err().contains("`identity`"));
     }
