@@ -32,6 +32,15 @@ pub trait Reader: Send + Sync + 'static {
     /// The image is empty or its bytes do not fit its size.
     fn prepare(&self, image: &Image<'_>) -> Result<Picture>;
 
+    /// As [`Reader::prepare`], of one of `images` in a prompt: some models look less closely at several.
+    ///
+    /// # Errors
+    /// As [`Reader::prepare`].
+    fn prepare_among(&self, image: &Image<'_>, images: usize) -> Result<Picture> {
+        let _ = images;
+        self.prepare(image)
+    }
+
     /// Vectors `[tokens, width]` that stand for each picture in a prompt.
     ///
     /// # Errors
@@ -240,7 +249,8 @@ impl<R: Reader> Model for Generator<R> {
 impl<R: Reader> Generator<R> {
     /// A prompt, and the pictures in it with their vectors.
     fn read(&self, text: &str, raw: bool, images: &[&Image<'_>]) -> Result<(generate::Prompt, Vec<(Picture, Tensor)>)> {
-        let pictures = images.iter().map(|image| self.0.prepare(image)).collect::<Result<Vec<_>>>()?;
+        let pictures =
+            images.iter().map(|image| self.0.prepare_among(image, images.len())).collect::<Result<Vec<_>>>()?;
         let vectors = match pictures.is_empty() {
             true => Vec::new(),
             false => self.0.encode(&pictures.iter().collect::<Vec<_>>()).map_err(input)?,
@@ -253,9 +263,9 @@ impl<R: Reader> Generator<R> {
     }
 }
 
-/// What Python's `str.strip` leaves, which also takes separators of files, groups, records and units for blank.
-fn strip(text: &str) -> &str {
-    text.trim_matches(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c))
+/// A text without the white space around it, as `str.strip` of Python has it: four separators of ASCII are white space there.
+pub fn strip(text: &str) -> &str {
+    text.trim_matches(|c: char| c.is_whitespace() || ('\x1c'..='\x1f').contains(&c))
 }
 
 /// What is shown of pictures.
@@ -295,5 +305,14 @@ fn generation(index: u32, text: String, prompt: &[u32], answer: &generate::Answe
         prompt_tokens: prompt.len() as u32,
         new_tokens: answer.ids.len() as u32,
         ..Generation::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn white_space_is_what_python_strips() {
+        assert_eq!(super::strip(" \x1f\u{85}\u{3000}a \x1e b\x1c\n"), "a \x1e b");
+        assert_eq!(super::strip("\u{200b} "), "\u{200b}");
     }
 }

@@ -166,6 +166,11 @@ impl ImageProcessor {
         Self { resize: Some((size, filter)), crop: Some((side, side)), odd_crop, table }
     }
 
+    /// The same for images that have their size already.
+    pub fn without_resize(self) -> Self {
+        Self { resize: None, ..self }
+    }
+
     /// Pixel values of an image of `width` x `height` pixels, three bytes each.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use blocks::generate::{Answer, Conversation, Decoding, Prompt, generate};
 use candle_core::Tensor;
 use plugin_api::{Error, Generation, Image, Request, Result, Sink, message::Progress};
 
-use super::{Picture, Reader, Seen, digest, generation, seed};
+use super::{Picture, Reader, Seen, digest, generation, seed, strip};
 use crate::convert::input;
 
 /// Pictures whose vectors are kept: neighbouring questions often concern the same image.
@@ -35,7 +35,7 @@ struct Open {
     input: String,
 }
 
-/// Pictures and their vectors, by the digest of the image.
+/// Pictures and their vectors, by the digest of the image and how many there are in its prompt.
 #[derive(Default)]
 struct Kept {
     order: Vec<String>,
@@ -88,10 +88,12 @@ impl<'a, R: Reader> Session<'a, R> {
     fn prepare(&mut self, request: &Request) -> Result<Vec<String>> {
         let images = images_of(request, self.images)?;
         let mut digests = Vec::with_capacity(images.len());
-        for image in images {
-            let key = format!("{}x{} {}", image.width, image.height, plugin_api::digest(image.rgb));
+        for image in &images {
+            // A model may look at an image more closely where it is alone.
+            let digest = plugin_api::digest(image.rgb);
+            let key = format!("{} of {}x{} {digest}", images.len(), image.width, image.height);
             if !self.kept.pictures.contains_key(&key) {
-                self.kept.pictures.insert(key.clone(), (self.reader.prepare(image)?, None));
+                self.kept.pictures.insert(key.clone(), (self.reader.prepare_among(image, images.len())?, None));
                 self.kept.order.push(key.clone());
             }
             digests.push(key);
@@ -251,5 +253,5 @@ impl<R: Reader> Conversation for Alone<'_, R> {
 fn text<R: Reader>(reader: &R, asked: &[u32], answer: &Answer, decoding: &Decoding) -> Result<String> {
     let text = reader.told(asked, &answer.ids).map_err(input)?;
     let end = decoding.stop.iter().filter_map(|stop| text.find(stop)).min();
-    Ok(end.map_or(text.as_str(), |end| super::strip(&text[..end])).to_string())
+    Ok(end.map_or(text.as_str(), |end| strip(&text[..end])).to_string())
 }
