@@ -171,6 +171,9 @@ pub struct Decoding {
     pub seed: u64,
     /// Strings that end an answer.
     pub stop: Vec<String>,
+    /// The most requests that a model works on at a time; 0 leaves it to the model. A call may have more, so that those
+    /// that wait take the places of those that are finished.
+    pub slots: u32,
 }
 
 /// A finished answer.

@@ -38,6 +38,8 @@ const AS_FOR_TESTS: [&str; 5] = ["build", "--workspace", "--lib", "--bins", "--e
 pub struct Options {
     /// Host and plugins with the release profile rather than the tuned development profile.
     pub release: bool,
+    /// As `release`, with plugins that can use NVIDIA's GPUs; needs CUDA's compiler.
+    pub cuda: bool,
     /// Also the parts that exist for the tests.
     pub with_test_parts: bool,
 }
@@ -48,8 +50,9 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<u8> {
     for argument in arguments {
         match argument.as_str() {
             "--release" => options.release = true,
+            "--cuda" => options.cuda = true,
             "--with-test-parts" => options.with_test_parts = true,
-            unknown => bail!("unknown flag `{unknown}` (known: --release, --with-test-parts)"),
+            unknown => bail!("unknown flag `{unknown}` (known: --release, --cuda, --with-test-parts)"),
         }
     }
     build(workspace, options)?;
@@ -63,8 +66,12 @@ pub fn build(workspace: &Workspace, options: Options) -> Result<PathBuf> {
     let plugins = workspace.parts(Kind::Plugin, options.with_test_parts);
     let scorers = workspace.parts(Kind::Scorer, options.with_test_parts);
 
-    let native = if options.release {
-        artifacts(packages(&mut workspace.cargo(["build", "--release", "--package", "medvlm"]), &plugins))?
+    let native = if options.release || options.cuda {
+        let mut build = workspace.cargo(["build", "--release", "--package", "medvlm"]);
+        if options.cuda {
+            build.args(["--package", "blocks", "--features", "blocks/cuda"]);
+        }
+        artifacts(packages(&mut build, &plugins))?
     } else {
         artifacts(&mut workspace.cargo(AS_FOR_TESTS))?
     };

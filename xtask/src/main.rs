@@ -22,7 +22,7 @@ mod workspace;
 const USAGE: &str = "\
 usage: cargo xtask VERB
 
-  build [--release] [--with-test-parts]
+  build [--release] [--cuda] [--with-test-parts]
                          host, plugins and scorers into dist/, with the data and the suites
   demo                   build, then run suites/quickstart.toml into runs/quickstart
   test [FILTER] [ARGS]   build, then every test; what follows goes to `cargo test`

@@ -33,6 +33,8 @@ pub const FILE: &str = "predictions.jsonl";
 
 /// Decoded bytes that a batch may hold; larger images make smaller batches.
 const BATCH_BYTES: usize = 256 << 20;
+/// Batches that a model that writes text gets in one call, so that a finished answer makes room for the next question.
+const QUEUED: usize = 4;
 
 /// Predicts the samples of a cell that are not on disk yet.
 pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, observer: &dyn Observer) -> Result<Tally> {
@@ -50,9 +52,8 @@ pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, obs
         let mut model = open(source, settings)?;
         let head = head(cell, run_dir, &dataset, &mut model, settings, observer)?;
         observer.begin(&cell.id, "predictions", samples.len() - missing.len(), samples.len());
-        let work = Work::new(cell, source, &dataset)?;
-        Predictor { work: &work, model: &mut model, head, store: &mut store, observer }
-            .predict(&missing, settings.batch_size)?;
+        let work = Work::new(cell, source, &dataset, settings.batch_size)?;
+        Predictor { work: &work, model: &mut model, head, store: &mut store, observer }.predict(&missing)?;
     }
     store.finish()?;
     let failed = store.done().values().filter(|p| p.failed()).count();
@@ -117,17 +118,29 @@ struct Work<'a> {
     classes: ZeroShot,
     classes_digest: String,
     decoding: Decoding,
+    /// Samples of one call.
+    at_a_time: usize,
 }
 
 impl<'a> Work<'a> {
-    fn new(cell: &Cell, source: &ModelSource, dataset: &'a Dataset) -> Result<Self> {
+    fn new(cell: &Cell, source: &ModelSource, dataset: &'a Dataset, batch_size: usize) -> Result<Self> {
+        let batch_size = batch_size.max(1);
         let classes = match cell.id.task {
             Task::Diagnosis => dataset.class_prompts(cell.evaluation.prompts.as_deref())?,
             Task::Vqa | Task::Caption => Vec::new(),
         };
         let classes_digest = digest(serde_json::to_string(&classes).unwrap_or_default().as_bytes());
-        let decoding = Decoding { max_new_tokens: source.row.max_new_tokens, seed: cell.id.seed, ..Default::default() };
-        Ok(Self { dataset, task: cell.id.task, classes: ZeroShot { classes }, classes_digest, decoding })
+        let decoding = Decoding {
+            max_new_tokens: source.row.max_new_tokens,
+            seed: cell.id.seed,
+            slots: batch_size as u32,
+            ..Default::default()
+        };
+        let at_a_time = match cell.id.task {
+            Task::Diagnosis => batch_size,
+            Task::Vqa | Task::Caption => QUEUED * batch_size,
+        };
+        Ok(Self { dataset, task: cell.id.task, classes: ZeroShot { classes }, classes_digest, decoding, at_a_time })
     }
 }
 
@@ -154,13 +167,13 @@ struct Head {
 }
 
 impl Predictor<'_> {
-    fn predict(&mut self, missing: &[&Sample], batch_size: usize) -> Result<()> {
+    fn predict(&mut self, missing: &[&Sample]) -> Result<()> {
         let work = self.work;
         thread::scope(|scope| {
             // One batch is decoded ahead while the model works on another.
             let (sender, batches) = mpsc::sync_channel(1);
             scope.spawn(move || {
-                for chunk in missing.chunks(batch_size.max(1)) {
+                for chunk in missing.chunks(work.at_a_time) {
                     let ready: Vec<Ready<'_>> = chunk.par_iter().map(|sample| decode(work, sample)).collect();
                     if sender.send(ready).is_err() {
                         return;
@@ -171,7 +184,6 @@ impl Predictor<'_> {
                 check_interrupt()?;
                 for batch in split_by_bytes(&ready) {
                     self.predict_batch(batch)?;
-                    self.observer.advance(batch.len());
                 }
             }
             Ok(())
@@ -197,7 +209,10 @@ impl Predictor<'_> {
             }
         }
         predictions.sort_by_key(|p| p.index);
-        self.store.append(predictions)
+        let count = predictions.len();
+        self.store.append(predictions)?;
+        self.observer.advance(count);
+        Ok(())
     }
 
     fn one_by_one(&mut self, batch: &[&Ready<'_>]) -> Result<Vec<Prediction>> {
@@ -224,7 +239,9 @@ impl Predictor<'_> {
     fn answer(&mut self, batch: &[&Ready<'_>]) -> plugin_api::Result<Vec<Prediction>> {
         match self.work.task {
             Task::Diagnosis => self.classify(batch),
-            Task::Vqa | Task::Caption => generate(self.work, self.model, batch, self.store).map(|()| Vec::new()),
+            Task::Vqa | Task::Caption => {
+                generate(self.work, self.model, batch, self.store, self.observer).map(|()| Vec::new())
+            }
         }
     }
 

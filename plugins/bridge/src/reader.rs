@@ -130,9 +130,12 @@ pub struct Manner {
     pub stop: Vec<String>,
     /// Penalty of tokens that occurred; 1 is off.
     pub repetition_penalty: f32,
-    /// The most answers at a time.
-    pub slots: usize,
+    /// The most answers at a time, whatever is asked for.
+    pub slots: Option<usize>,
 }
+
+/// Answers at a time where nothing else is asked for.
+const SLOTS: usize = 16;
 
 /// A [`Reader`] as a model of the contract.
 pub struct Generator<R>(pub R);
@@ -151,7 +154,7 @@ impl Manner {
         if penalty <= 0.0 {
             return Err(Error::config(format!("option `repetition_penalty` is {penalty}; expected a number above 0")));
         }
-        let slots = options.count("slots")?.unwrap_or(16);
+        let slots = options.count("slots")?;
         Ok(Self { max_new_tokens, stop_ids, stop: Vec::new(), repetition_penalty: penalty, slots })
     }
 
@@ -170,7 +173,10 @@ impl Manner {
                 seed: asked.seed,
                 ..Sampling::default()
             },
-            slots: self.slots,
+            slots: match asked.slots {
+                0 => self.slots.unwrap_or(SLOTS),
+                most => (most as usize).min(self.slots.unwrap_or(usize::MAX)),
+            },
         }
     }
 }
@@ -199,8 +205,8 @@ impl<R: Reader> Model for Generator<R> {
     }
 
     fn generate(&self, requests: &[Request], images: &[Image<'_>], decoding: &Decoding, sink: &Sink<'_>) -> Result<()> {
-        let decoding = Manner { slots: self.0.manner().slots.min(requests.len()).max(1), ..self.0.manner().clone() }
-            .decoding(decoding);
+        let mut decoding = self.0.manner().decoding(decoding);
+        decoding.slots = decoding.slots.min(requests.len()).max(1);
         let mut session = Session::new(&self.0, requests, images, &decoding, sink);
         let done = generate::generate(self.0.decoder(), &decoding, &mut session);
         session.ended(done)

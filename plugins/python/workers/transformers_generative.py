@@ -59,7 +59,7 @@ class Model:
 
     @torch.inference_mode()
     def generate(self, requests, decoding):
-        for batch in batches(requests):
+        for batch in batches(requests, decoding.slots):
             inputs = self.inputs(batch)
             for request, answer in zip(batch, self.answers(inputs, decoding)[0]):
                 answer.request = request
@@ -194,7 +194,9 @@ class Blip2(BlipVqa):
 FAMILIES = {"chat": Chat, "blip-vqa": BlipVqa, "blip2": Blip2}
 
 
-def batches(requests):
+def batches(requests, most):
     """Requests with the same number of images go together: processors refuse anything else."""
     counts = sorted({len(request.images) for request in requests})
-    return [[request for request in requests if len(request.images) == count] for count in counts]
+    alike = [[request for request in requests if len(request.images) == count] for count in counts]
+    most = most or len(requests)
+    return [part[start : start + most] for part in alike for start in range(0, len(part), most)]

@@ -12,11 +12,17 @@ use super::{Ready, Work, blank, failed, images};
 use crate::{
     model::Model,
     prediction::{Prediction, Store},
-    run::check_interrupt,
+    run::{Observer, check_interrupt},
 };
 
 /// Answers a batch of questions into the store.
-pub fn generate(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>], store: &mut Store) -> plugin_api::Result<()> {
+pub fn generate(
+    work: &Work<'_>,
+    model: &mut Model,
+    batch: &[&Ready<'_>],
+    store: &mut Store,
+    observer: &dyn Observer,
+) -> plugin_api::Result<()> {
     let mut all = Vec::new();
     let mut requests = Vec::new();
     for (position, ready) in batch.iter().enumerate() {
@@ -30,7 +36,7 @@ pub fn generate(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>], store:
             raw: false,
         });
     }
-    let answers = Answers { batch, state: Mutex::new((store, vec![false; batch.len()])) };
+    let answers = Answers { batch, observer, state: Mutex::new((store, vec![false; batch.len()])) };
     let job = Generate { requests, decoding: work.decoding.clone() };
     client::generate(model.door(), &job, &all, &answers)?;
     let (_, finished) = answers.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -46,6 +52,7 @@ pub fn generate(work: &Work<'_>, model: &mut Model, batch: &[&Ready<'_>], store:
 /// Persists each answer when the model hands it over.
 struct Answers<'a> {
     batch: &'a [&'a Ready<'a>],
+    observer: &'a dyn Observer,
     state: Mutex<(&'a mut Store, Vec<bool>)>,
 }
 
@@ -65,6 +72,7 @@ impl Events for Answers<'_> {
                     .append(vec![to_prediction(ready, generation)])
                     .map_err(|e| PluginError::new(ErrorKind::Cancelled, e.to_string()))?;
                 finished[position] = true;
+                self.observer.advance(1);
                 Ok(("null".into(), Vec::new()))
             }
             event::LOG => {

@@ -115,6 +115,8 @@ class Decoding:
     top_p: float = 0.0
     seed: int = 0
     stop: List[str] = field(default_factory=list)
+    #: The most requests to work on at a time; 0 leaves it to the model. A call may have more.
+    slots: int = 0
 
 
 @dataclass
