@@ -19,6 +19,9 @@ use crate::{
 /// Version of the boundary. A host loads plugins of the same major, older or newer.
 pub const ABI_VERSION: &str = "1.0.0";
 
+/// The most axes of an array.
+pub const AXES: usize = 4;
+
 /// Name of the symbol that [`crate::export_plugin!`] exports; abi_stable looks for it.
 pub const ROOT_SYMBOL: &str = "_1as_0lib_1header_0root_bmodule_bloader";
 
@@ -29,7 +32,7 @@ pub struct RawBlob<'a> {
     /// Number of meaningful extents in `shape`.
     pub rank: u32,
     /// Extents, slowest first.
-    pub shape: [u64; 4],
+    pub shape: [u64; AXES],
     /// The values, contiguous, row-major.
     pub data: RawView<'a>,
 }
@@ -53,7 +56,7 @@ pub struct RawArray {
     /// Number of meaningful extents in `shape`.
     pub rank: u32,
     /// Extents, slowest first.
-    pub shape: [u64; 4],
+    pub shape: [u64; AXES],
     /// The values, freed by the allocator that made them.
     pub data: RawData,
 }
@@ -160,7 +163,7 @@ impl<'a> RawBlob<'a> {
             RawView::I64(v) => View::I64(v.into()),
             RawView::F32(v) => View::F32(v.into()),
         };
-        Blob { shape: &self.shape[..(self.rank as usize).min(4)], data }
+        Blob { shape: &self.shape[..(self.rank as usize).min(AXES)], data }
     }
 }
 
@@ -183,7 +186,7 @@ impl From<RawArray> for Array {
             RawData::I64(v) => Data::I64(v.into_vec()),
             RawData::F32(v) => Data::F32(v.into_vec()),
         };
-        Self { shape: raw.shape[..(raw.rank as usize).min(4)].to_vec(), data }
+        Self { shape: raw.shape[..(raw.rank as usize).min(AXES)].to_vec(), data }
     }
 }
 
@@ -199,10 +202,15 @@ impl From<RawError> for Error {
     }
 }
 
-/// A result in its crossing form.
+/// A result in its crossing form; arrays of more than four axes are an error.
 pub fn to_raw(result: Result<(String, Vec<Array>)>) -> RResult<RawReply, RawError> {
     match result {
         Ok((header, arrays)) => {
+            if let Some(array) = arrays.iter().find(|array| array.shape.len() > AXES) {
+                let shape = &array.shape;
+                let error = Error::input(format!("an array of shape {shape:?} has more than {AXES} axes; join some"));
+                return RErr(error.into());
+            }
             ROk(RawReply { header: header.into(), arrays: arrays.into_iter().map(Into::into).collect() })
         }
         Err(e) => RErr(e.into()),
@@ -217,9 +225,23 @@ pub fn from_raw(result: RResult<RawReply, RawError>) -> Result<(String, Vec<Arra
     }
 }
 
-fn pack(shape: &[u64]) -> (u32, [u64; 4]) {
-    let mut extents = [1; 4];
-    let rank = shape.len().min(4);
+fn pack(shape: &[u64]) -> (u32, [u64; AXES]) {
+    let mut extents = [1; AXES];
+    let rank = shape.len().min(AXES);
     extents[..rank].copy_from_slice(&shape[..rank]);
     (rank as u32, extents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_array_of_five_axes_is_refused_rather_than_cut() {
+        let array = |shape: &[u64]| Array { shape: shape.to_vec(), data: Data::F32(vec![0.0; 2]) };
+        let (_, back) = from_raw(to_raw(Ok((String::new(), vec![array(&[1, 1, 2, 1])])))).unwrap();
+        assert_eq!(back[0].shape, [1, 1, 2, 1]);
+        let refused = from_raw(to_raw(Ok((String::new(), vec![array(&[1, 1, 1, 2, 1])])))).unwrap_err();
+        assert!(refused.message.contains("more than 4 axes"), "{refused}");
+    }
 }

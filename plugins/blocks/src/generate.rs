@@ -32,7 +32,7 @@ pub struct Prompt {
     pub positions: Option<Vec<[u32; 3]>>,
     /// Ranges of tokens that see each other whatever their order.
     pub together: Vec<Range<usize>>,
-    /// What the sequence attends to beside itself, `[tokens, width]`, in models with cross-attention.
+    /// What the sequence attends to beside itself, in models with cross-attention, as their decoder takes it.
     pub context: Option<Tensor>,
     /// Ids of the text that the model was asked, where the decoder does not read them: an encoder made the context of them.
     pub source: Option<Vec<u32>>,

@@ -81,7 +81,7 @@ impl Cache {
         Ok(())
     }
 
-    /// What the sequence in `slot` attends to beside itself, `[tokens, width]`, in models with cross-attention.
+    /// What the sequence in `slot` attends to beside itself, in models with cross-attention, as their decoder takes it.
     pub fn context(&self, slot: usize) -> Option<&Tensor> {
         self.contexts[slot].as_ref()
     }
