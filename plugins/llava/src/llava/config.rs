@@ -109,7 +109,7 @@ impl Config {
         let activation = raw.get("projector_hidden_act").filter(|value| !value.is_null());
         let activation = activation.map(|value| {
             serde_json::from_value(value.clone()).map_err(|_| {
-                unknown("projector_hidden_act", &value.to_string(), "`gelu`, `gelu_pytorch_tanh`, `quick_gelu`")
+                unknown("projector_hidden_act", &value.to_string(), "`gelu`, `gelu_pytorch_tanh`, `quick_gelu`, `relu`")
             })
         });
         let image = ["image_token_index", "image_token_id"].iter().find_map(|key| raw.get(*key));

@@ -112,8 +112,8 @@ fn configurations() {
             "llama",
             CONFIG,
             "projector_hidden_act",
-            json!("relu"),
-            "`projector_hidden_act` is `\"relu\"`; known are `gelu`",
+            json!("mish"),
+            "`projector_hidden_act` is `\"mish\"`; known are `gelu`",
         ),
         (
             "llama",
