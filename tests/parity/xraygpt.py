@@ -6,6 +6,7 @@ Needs transformers 4.53.1, torch, torchvision's arithmetic in numpy, pillow 13, 
 clip.py. Run: python tests/parity/xraygpt.py
 """
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -79,12 +80,14 @@ def lavis(name):
 
 
 def write_tokenizer(folder):
+    # A model that is trained into a file remembers its path.
+    model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS), model_prefix=str(folder / "tokenizer"), model_type="bpe", vocab_size=340, byte_fallback=True,
+        sentence_iterator=iter(CORPUS), model_writer=model, model_type="bpe", vocab_size=340, byte_fallback=True,
         character_coverage=1.0, normalization_rule_name="identity", add_dummy_prefix=True, remove_extra_whitespaces=False,
         hard_vocab_limit=False, minloglevel=2,
     )
-    (folder / "tokenizer.vocab").unlink()
+    (folder / "tokenizer.model").write_bytes(model.getvalue())
     (folder / "tokenizer_config.json").write_text(json.dumps(dict(
         tokenizer_class="LlamaTokenizer", add_bos_token=True, add_eos_token=False, bos_token="<s>", eos_token="</s>", unk_token="<unk>",
         clean_up_tokenization_spaces=False,

@@ -66,7 +66,7 @@ fn configurations() {
     for (file, from, to, reason) in [
         ("config.json", "\"model_type\": \"clip\"", "\"model_type\": \"siglip\"", "`model_type` is `siglip`"),
         ("config.json", "\"hidden_size\": 32", "\"hidden_size\": \"wide\"", "expected usize"),
-        ("config.json", "\"quick_gelu\"", "\"relu\"", "unknown variant `relu`, expected one of `quick_gelu`"),
+        ("config.json", "\"quick_gelu\"", "\"mish\"", "unknown variant `mish`, expected one of `quick_gelu`"),
         ("config.json", "\"num_attention_heads\": 4", "\"num_attention_heads\": 5", "5 attention heads"),
         ("config.json", "}", "", "not a CLIP configuration"),
         ("config.json", "\"eos_token_id\": 553", "\"eos_token_id\": 552", "ends them with 553"),
