@@ -278,6 +278,24 @@ fn native_models_equal_their_reference_implementations() {
 }
 
 #[test]
+fn native_generative_models_answer_as_their_reference_implementations() {
+    if python().is_none() {
+        return;
+    }
+    let bench = Bench::new();
+    let goldens = root().join("tests/parity");
+    let image = goldens.join("clip/images/tall.png");
+    for (model, case) in [("llava-1.5", "llava/llama")] {
+        let (weights, image) = (goldens.join(case), image.to_string_lossy());
+        let (said, found) = parity(&bench, &[model, "--weights", &weights.to_string_lossy(), "--image", &image]);
+        assert_eq!(said.code, Some(0), "{model}: {found:#} {said:#?}");
+        let names: Vec<&str> =
+            found["parity"]["arrays"].as_array().unwrap().iter().filter_map(|a| a["name"].as_str()).collect();
+        assert!(["pixel_values", "first_logits"].iter().all(|name| names.contains(name)), "{model}: {names:?}");
+    }
+}
+
+#[test]
 fn a_generative_model_answers_as_transformers_alone_does_in_a_batch_of_any_size() {
     let Some(python) = python() else { return };
     let bench = Bench::new();

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 HERE = Path(__file__).parent
-# llava-hf/llava-1.5-7b-hf, chat_template.json
+# After the template of llava-hf/llava-1.5-7b-hf, not copied from its file.
 LLAVA = (
     "{% for message in messages %}{% if message['role'] != 'system' %}{{ message['role'].upper() + ': '}}{% endif %}"
     "{# Render all images first #}{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}"
@@ -24,7 +24,7 @@ LLAVA = (
     "{% generation %}{{ content['text'] + ' '}}{% endgeneration %}{% endfor %}{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}"
 )
-# Vicuna v1.1 as FastChat's `vicuna_v1.1` writes it.
+# After the conversation `vicuna_v1.1` of FastChat; Vicuna publishes no template.
 VICUNA = (
     "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}"
     "{% set system_message = messages[0]['content'].strip() + ' ' %}{% else %}{% set loop_messages = messages %}"
@@ -37,7 +37,7 @@ VICUNA = (
     "{% elif message['role'] == 'assistant' %}{{ 'ASSISTANT: ' + message['content'].strip() + eos_token }}{% endif %}"
     "{% if loop.last and message['role'] == 'user' and add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}{% endfor %}"
 )
-# mistralai/Mistral-7B-Instruct-v0.2, tokenizer_config.json
+# After the template of mistralai/Mistral-7B-Instruct-v0.2, not copied from its file.
 MISTRAL = (
     "{{ bos_token }}{% for message in messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}"
     "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}{% endif %}"

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 @functools.lru_cache(maxsize=1)
 def tower(size, patch, width, depth):
     """Random weights of a pre-norm ViT: projections as (weight, bias) pairs, norms as they are initialised."""
-    normal = lambda *shape: torch.randn(*shape) * 0.02
+    normal = lambda *shape: torch.randn(*shape, **PLACE) * 0.02
     linear = lambda i, o: (normal(o, i), normal(o))
-    norm = lambda: (torch.ones(width), torch.zeros(width))
+    norm = lambda: (torch.ones(width, **PLACE), torch.zeros(width, **PLACE))
     layers = [
         (norm(), linear(width, 3 * width), linear(width, width), norm(), linear(width, 4 * width), linear(4 * width, width))
         for _ in range(depth)
@@ -37,10 +37,15 @@ def forward(weights, heads, pixels):
 
 
 torch.set_num_threads(int(sys.argv[1]))
+device, dtype = sys.argv[2:]
+PLACE = dict(device=device, dtype=dict(f32=torch.float32, bf16=torch.bfloat16, f16=torch.float16)[dtype])
+settled = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
 with torch.inference_mode():
     for line in sys.stdin:
         size, patch, width, depth, heads, batch = map(int, line.split())
-        weights, pixels = tower(size, patch, width, depth), torch.randn(batch, 3, size, size)
+        weights, pixels = tower(size, patch, width, depth), torch.randn(batch, 3, size, size, **PLACE)
+        settled()
         start = time.perf_counter()
         forward(weights, heads, pixels)
+        settled()
         print(time.perf_counter() - start, flush=True)

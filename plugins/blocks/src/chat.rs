@@ -15,8 +15,8 @@ const NAME: &str = "chat template";
 
 /// A Jinja template that writes conversations, as models publish it.
 ///
-/// What a message spells out lands in the text as it is; see
-/// [`LanguageTokenizer::encode_plain`](crate::tokens::LanguageTokenizer::encode_plain) for special tokens in there.
+/// What a message spells out lands in the text as it is; for special tokens in there, see
+/// [`LanguageTokenizer::encode_quoting`](crate::tokens::LanguageTokenizer::encode_quoting).
 pub struct ChatTemplate {
     environment: Environment<'static>,
     /// Special tokens by their name in templates, such as `bos_token`.

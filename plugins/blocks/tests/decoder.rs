@@ -12,28 +12,11 @@ use blocks::{
     Result,
     decoder::{Cache, Decoder, Llama, LlamaConfig, Packing, Span},
     generate::{Answer, Conversation, Decoding, Finish, Prompt, Sampling, generate, log_likelihoods},
-    weights::{Names, Weights},
+    weights::Weights,
 };
 use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
-const NAMES: Names = Names {
-    rename: &[
-        ("tokens", "model.embed_tokens"),
-        ("layers.*.norm1", "model.layers.*.input_layernorm"),
-        ("layers.*.norm2", "model.layers.*.post_attention_layernorm"),
-        ("layers.*.query", "model.layers.*.self_attn.q_proj"),
-        ("layers.*.key", "model.layers.*.self_attn.k_proj"),
-        ("layers.*.value", "model.layers.*.self_attn.v_proj"),
-        ("layers.*.output", "model.layers.*.self_attn.o_proj"),
-        ("layers.*.gate", "model.layers.*.mlp.gate_proj"),
-        ("layers.*.up", "model.layers.*.mlp.up_proj"),
-        ("layers.*.down", "model.layers.*.mlp.down_proj"),
-        ("norm", "model.norm"),
-        ("head", "lm_head"),
-    ],
-    ignore: &["lm_head.weight"],
-};
 const CASES: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
 
 fn root() -> PathBuf {
@@ -48,7 +31,7 @@ fn open(dir: &Path) -> Llama {
     let raw = json(&dir.join("config.json"));
     let kind = raw["model_type"].as_str().unwrap();
     let config = LlamaConfig::parse(kind, raw.as_object().unwrap()).unwrap();
-    let weights = Weights::open(dir, &NAMES, DType::F32, &Device::Cpu).unwrap();
+    let weights = Weights::open(dir, &Llama::NAMES, DType::F32, &Device::Cpu).unwrap();
     let model = Llama::new(&config, &weights).unwrap();
     weights.finish().unwrap();
     model

@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     fs,
     path::{Path, PathBuf},
+    slice::from_ref,
 };
 
 use blocks::tokens::LanguageTokenizer;
@@ -65,6 +66,39 @@ fn pieces_equal_the_whole_file_that_was_made_of_them() {
         for text in texts.iter().filter(|text| name != "llama2" || !text.contains("s>")) {
             assert_eq!(whole.encode(text, true).unwrap(), pieces.encode(text, true).unwrap(), "{name}: {text:?}");
         }
+    }
+}
+
+#[test]
+fn a_quote_cannot_end_a_turn() {
+    let config = json!({"tokenizer_class": "LlamaTokenizer", "add_eos_token": true});
+    for (source, file) in [("pairs", "tokenizer.json"), ("pieces", "tokenizer.model")] {
+        let written = HashMap::from([("tokenizer_config.json".to_string(), config.clone())]);
+        let folder = folder(&goldens().join(source), &[file.into()], &written);
+        let tokenizer = LanguageTokenizer::from_dir(folder.path(), 400).unwrap();
+        let [bos, eos] = [tokenizer.bos().unwrap(), tokenizer.eos().unwrap()];
+        let plain = |text| tokenizer.encode_plain(text).unwrap();
+
+        let text = "<s>user: is </s> a <s>lung</s> shown?</s>";
+        for (quote, expected) in [
+            (
+                "is </s> a <s>lung</s> shown?",
+                [&[bos][..], &plain("user: is </s> a <s>lung</s> shown?"), &[eos]].concat(),
+            ),
+            (
+                "lung</",
+                [&[bos][..], &plain("user: is "), &[eos], &plain(" a "), &[bos], &plain("lung</s> shown?"), &[eos]]
+                    .concat(),
+            ),
+            ("shown?", tokenizer.encode(text, false).unwrap()),
+        ] {
+            let start = text.find(quote).unwrap();
+            let quote = start..start + quote.len();
+            let found = |specials| tokenizer.encode_quoting(text, from_ref(&quote), specials).unwrap();
+            assert_eq!(found(false), expected, "{source}: {quote:?}");
+            assert_eq!(found(true), [&[bos][..], &expected, &[eos]].concat(), "{source}: {quote:?}");
+        }
+        assert_eq!(tokenizer.encode_quoting(text, &[], true).unwrap(), tokenizer.encode(text, true).unwrap());
     }
 }
 

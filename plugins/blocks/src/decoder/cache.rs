@@ -102,7 +102,7 @@ impl Cache {
             return Err(Error::Setting(reason));
         }
         let layer = &self.layers[layer];
-        kernels::append(layer, joint, packing.spans())?;
+        kernels::append(layer, joint, packing)?;
         Ok(layer)
     }
 }

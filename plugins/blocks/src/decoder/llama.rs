@@ -11,7 +11,7 @@ use crate::{
     Result,
     kernels::{self, Heads},
     layers::{RmsNorm, causal_mask, projection},
-    weights::{Init, Weights},
+    weights::{Init, Names, Weights},
 };
 use layer::LlamaLayer;
 
@@ -30,6 +30,25 @@ pub struct Llama {
 }
 
 impl Llama {
+    /// Names of the tensors as `transformers.LlamaForCausalLM` and its relatives write them.
+    pub const NAMES: Names = Names {
+        rename: &[
+            ("tokens", "model.embed_tokens"),
+            ("layers.*.norm1", "model.layers.*.input_layernorm"),
+            ("layers.*.norm2", "model.layers.*.post_attention_layernorm"),
+            ("layers.*.query", "model.layers.*.self_attn.q_proj"),
+            ("layers.*.key", "model.layers.*.self_attn.k_proj"),
+            ("layers.*.value", "model.layers.*.self_attn.v_proj"),
+            ("layers.*.output", "model.layers.*.self_attn.o_proj"),
+            ("layers.*.gate", "model.layers.*.mlp.gate_proj"),
+            ("layers.*.up", "model.layers.*.mlp.up_proj"),
+            ("layers.*.down", "model.layers.*.mlp.down_proj"),
+            ("norm", "model.norm"),
+            ("head", "lm_head"),
+        ],
+        ignore: &["*.rotary_emb.inv_freq"],
+    };
+
     /// Takes `tokens.weight`, `layers`, `norm` and, unless it is tied to the tokens, `head`.
     ///
     /// # Errors

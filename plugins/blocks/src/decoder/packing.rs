@@ -14,11 +14,13 @@ pub struct Span {
 }
 
 /// The tokens of one call, span after span.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Packing {
     spans: Vec<Span>,
     positions: Vec<[u32; 3]>,
     visible: Vec<usize>,
+    #[cfg(feature = "cuda")]
+    tiles: std::sync::OnceLock<crate::kernels::Tiles>,
 }
 
 impl Packing {
@@ -26,7 +28,13 @@ impl Packing {
     pub fn new(spans: Vec<Span>) -> Self {
         let all = || spans.iter().flat_map(|span| span.cached..span.cached + span.count);
         let positions = all().map(|position| [position as u32; 3]).collect();
-        Self { visible: all().map(|position| position + 1).collect(), positions, spans }
+        Self {
+            visible: all().map(|position| position + 1).collect(),
+            positions,
+            spans,
+            #[cfg(feature = "cuda")]
+            tiles: std::sync::OnceLock::new(),
+        }
     }
 
     /// With other positions, one a token: three of them where a model has axes of time, height and width (Wang et al.
@@ -38,6 +46,8 @@ impl Packing {
     /// With tokens that see each other whatever their order, as those of an image do in Gemma 3: ranges of positions
     /// within the span `span`.
     pub fn seeing_each_other(mut self, span: usize, blocks: &[Range<usize>]) -> Self {
+        #[cfg(feature = "cuda")]
+        self.tiles.take();
         let first: usize = self.spans[..span].iter().map(|span| span.count).sum();
         for block in blocks {
             let seen = self.spans[span].cached + block.end;
@@ -64,6 +74,23 @@ impl Packing {
     /// How many tokens of its own sequence, from the first on, each token sees.
     pub fn visible(&self) -> &[usize] {
         &self.visible
+    }
+
+    /// The packing on a device, made once; a packing belongs to one cache.
+    #[cfg(feature = "cuda")]
+    pub(crate) fn tiles(
+        &self,
+        capacity: usize,
+        device: &candle_core::Device,
+    ) -> candle_core::Result<&crate::kernels::Tiles> {
+        match self.tiles.get() {
+            Some(tiles) if tiles.capacity == capacity => Ok(tiles),
+            Some(_) => Err(candle_core::Error::msg("a packing was used with caches of different sizes")),
+            None => {
+                let tiles = crate::kernels::Tiles::new(self, capacity, device)?;
+                Ok(self.tiles.get_or_init(|| tiles))
+            }
+        }
     }
 
     /// Index of the last token of each span.

@@ -1,12 +1,16 @@
 //! Self-attention on the joint product of query, key and value, which are read where they lie.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
 use candle_nn::ops::softmax_last_dim;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{
-    applies,
+    attends, on_cpu,
     panels::{Panels, exponentials},
     values,
 };
@@ -21,7 +25,8 @@ const TILE: usize = 256;
 /// The last axis is no multiple of `3 * heads`.
 pub fn attention(qkv: &Tensor, heads: usize, scale: f64) -> crate::Result<Tensor> {
     let (batch, tokens, width) = qkv.dims3()?;
-    if applies(qkv) && qkv.is_contiguous() {
+    let head = width / (3 * heads);
+    if (on_cpu(qkv) || attends(qkv, head, &[width / 3])) && qkv.is_contiguous() {
         return Ok(qkv.apply_op1_no_bwd(&Attend { heads, scale: scale as f32 })?);
     }
     let split = qkv.reshape((batch, tokens, 3, heads, width / (3 * heads)))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
@@ -72,6 +77,25 @@ impl CustomOp1 for Attend {
             });
         }
         Ok((CpuStorage::F32(mixed), (batch, tokens, width).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, qkv: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (batch, tokens, joint) = layout.shape().dims3()?;
+        let width = joint / 3;
+        let rows =
+            |part: usize| cuda::Rows { storage: qkv, start: layout.start_offset() + part * width, stride: joint };
+        let attention = cuda::Attention {
+            queries: rows(0),
+            keys: rows(1),
+            values: rows(2),
+            head: width / self.heads,
+            heads: self.heads,
+            each: 1,
+            scale: f64::from(self.scale),
+            window: None,
+        };
+        Ok((cuda::attend_all(&attention, batch, tokens)?, (batch, tokens, width).into()))
     }
 }
 

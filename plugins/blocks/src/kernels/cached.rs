@@ -5,8 +5,10 @@ use candle_nn::ops::softmax_last_dim;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{
-    applies,
+    on_cpu,
     panels::{Panels, exponentials},
     values,
 };
@@ -34,13 +36,17 @@ pub struct Heads {
 ///
 /// # Errors
 /// Shapes do not agree.
-pub fn append(layer: &CacheLayer, joint: &Tensor, spans: &[Span]) -> crate::Result<()> {
+pub fn append(layer: &CacheLayer, joint: &Tensor, packing: &Packing) -> crate::Result<()> {
     let width = layer.keys.dim(1)?;
     let queries = joint.dim(1)? - 2 * width;
+    #[cfg(feature = "cuda")]
+    if super::on_gpu(joint, &[]) && joint.is_contiguous() {
+        return Ok(cuda::append_rows(layer, joint, packing, queries)?);
+    }
     for (cache, start) in [(&layer.keys, queries), (&layer.values, queries + width)] {
         let part = joint.narrow(1, start, width)?.contiguous()?;
         let mut first = 0;
-        for span in spans {
+        for span in packing.spans() {
             cache.slice_set(&part.narrow(0, first, span.count)?, 0, span.slot * layer.capacity + span.cached)?;
             first += span.count;
         }
@@ -53,9 +59,16 @@ pub fn append(layer: &CacheLayer, joint: &Tensor, spans: &[Span]) -> crate::Resu
 /// # Errors
 /// Shapes do not agree.
 pub fn attend(joint: &Tensor, layer: &CacheLayer, packing: &Packing, heads: Heads) -> crate::Result<Tensor> {
-    if applies(joint) && joint.is_contiguous() {
+    if on_cpu(joint) && joint.is_contiguous() {
         let capacity = layer.capacity;
         return Ok(joint.apply_op3_no_bwd(&layer.keys, &layer.values, &Attend { packing, heads, capacity })?);
+    }
+    #[cfg(feature = "cuda")]
+    {
+        let (head, width) = (layer.keys.dim(1)? / heads.keys, layer.keys.dim(1)?);
+        if super::attends(joint, head, &[width, joint.dim(1)?]) && joint.is_contiguous() {
+            return Ok(cuda::attend_cached(joint, layer, packing, heads)?);
+        }
     }
     let mut first = 0;
     let mixed = packing.spans().iter().map(|span| {
@@ -294,7 +307,7 @@ mod tests {
             let layer = layer(3 * 70, keys * head, 70);
             let joint = Tensor::randn(0f32, 1.0, (44, (queries + 2 * keys) * head), &Device::Cpu).unwrap();
             let heads = Heads { queries, keys, scale: 0.3, window };
-            append(&layer, &joint, packing.spans()).unwrap();
+            append(&layer, &joint, &packing).unwrap();
             let fused = attend(&joint, &layer, &packing, heads).unwrap();
             let exact = CacheLayer { keys: wide(&layer.keys), values: wide(&layer.values), capacity: 70 };
             let exact = attend(&wide(&joint), &exact, &packing, heads).unwrap();
@@ -308,7 +321,7 @@ mod tests {
         let layer = layer(2 * 4, 2, 4);
         let before = layer.keys.to_vec2::<f32>().unwrap();
         let joint = Tensor::arange(0f32, 12.0, &Device::Cpu).unwrap().reshape((2, 6)).unwrap();
-        append(&layer, &joint, &[Span { slot: 1, cached: 1, count: 2 }]).unwrap();
+        append(&layer, &joint, &Packing::new(vec![Span { slot: 1, cached: 1, count: 2 }])).unwrap();
         let after = layer.keys.to_vec2::<f32>().unwrap();
         assert_eq!((&after[5], &after[6]), (&vec![2.0, 3.0], &vec![8.0, 9.0]));
         assert_eq!((&after[..5], &after[7..]), (&before[..5], &before[7..]));

@@ -1,13 +1,19 @@
 //! A matrix times few rows, as when one token of each of few sequences is computed: memory is read once, in its order.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{applies, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{on_cpu, on_gpu, values};
 
-/// More rows than these are better multiplied as a matrix.
-pub const FEW: usize = 16;
+/// More rows than these are better multiplied as a matrix on the CPU.
+const FEW: usize = 16;
+/// The same on CUDA.
+const FEW_ON_GPU: usize = 4;
 /// Rows of the weight that one core multiplies at a time.
 const TASK: usize = 64;
 /// Length of the pieces of rows, so that those of a block stay in the cache of a core.
@@ -22,9 +28,11 @@ const BLOCK: usize = 4;
 /// # Errors
 /// None.
 pub fn few_rows(x: &Tensor, weight: &Tensor) -> Result<Option<Tensor>> {
-    let rows = x.elem_count() / weight.dim(1)?.max(1);
-    let fits = applies(x) && x.is_contiguous() && weight.is_contiguous() && x.dims().last() == weight.dims().last();
-    if !fits || !(1..=FEW).contains(&rows) {
+    let inputs = weight.dim(1)?;
+    let rows = x.elem_count() / inputs.max(1);
+    let fits = x.is_contiguous() && weight.is_contiguous() && x.dims().last() == Some(&inputs);
+    let most = if on_gpu(x, &[inputs]) { FEW_ON_GPU } else { FEW };
+    if !fits || !(on_cpu(x) || on_gpu(x, &[inputs])) || !(1..=most).contains(&rows) {
         return Ok(None);
     }
     x.apply_op2_no_bwd(weight, &FewRows).map(Some)
@@ -57,12 +65,29 @@ impl CustomOp2 for FewRows {
         for (row, to) in product.chunks_exact_mut(outputs).enumerate() {
             to.iter_mut().zip(columns[row..].iter().step_by(rows)).for_each(|(to, y)| *to = *y);
         }
-        let mut shape = x_layout.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = outputs;
-        }
-        Ok((CpuStorage::F32(product), shape.into()))
+        Ok((CpuStorage::F32(product), shape(x_layout, outputs)))
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        x_layout: &Layout,
+        w: &CudaStorage,
+        w_layout: &Layout,
+    ) -> Result<(CudaStorage, Shape)> {
+        let (outputs, _) = w_layout.shape().dims2()?;
+        Ok((cuda::few_rows((x, x_layout), (w, w_layout))?, shape(x_layout, outputs)))
+    }
+}
+
+/// Shape of the product.
+fn shape(x: &Layout, outputs: usize) -> Shape {
+    let mut shape = x.dims().to_vec();
+    if let Some(last) = shape.last_mut() {
+        *last = outputs;
+    }
+    shape.into()
 }
 
 /// Some rows of the weight times all rows of `x`.

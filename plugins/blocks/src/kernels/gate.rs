@@ -1,10 +1,14 @@
 //! The gate of a SwiGLU layer.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{activation::exp, applies, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{activation::exp, on_cpu, on_gpu, values};
 
 /// `silu(gate) * up` of `[tokens, 2 * width]`, gate and up side by side, to `[tokens, width]` (Shazeer 2020); without
 /// gradients.
@@ -13,7 +17,7 @@ use super::{activation::exp, applies, values};
 /// The last axis is odd.
 pub fn gate(joint: &Tensor) -> crate::Result<Tensor> {
     let width = joint.dim(1)? / 2;
-    if applies(joint) && joint.is_contiguous() {
+    if (on_cpu(joint) || on_gpu(joint, &[width])) && joint.is_contiguous() {
         return Ok(joint.apply_op1_no_bwd(&Gate)?);
     }
     Ok((joint.narrow(1, 0, width)?.silu()? * joint.narrow(1, width, width)?)?)
@@ -37,6 +41,12 @@ impl CustomOp1 for Gate {
             arch.dispatch(Row { to, gate, up });
         });
         Ok((CpuStorage::F32(product), (tokens, width).into()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, joint: &CudaStorage, layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let (tokens, double) = layout.shape().dims2()?;
+        Ok((cuda::gate((joint, layout), tokens, double / 2)?, (tokens, double / 2).into()))
     }
 }
 

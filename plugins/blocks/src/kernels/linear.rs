@@ -1,11 +1,15 @@
 //! A linear layer with what follows it.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
 use candle_nn::{Linear, Module};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::{activation::apply, applies, few_rows::few_rows, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{activation::apply, few_rows::few_rows, on_cpu, on_gpu, values};
 use crate::layers::Activation;
 
 /// A weight `[output, input]` as [`linear`] reads it fastest: on the CPU stored column by column.
@@ -13,7 +17,7 @@ use crate::layers::Activation;
 /// # Errors
 /// None but those of the device.
 pub fn stored(weight: &Tensor) -> crate::Result<Tensor> {
-    if applies(weight) { Ok(weight.t()?.contiguous()?.t()?) } else { Ok(weight.contiguous()?) }
+    if on_cpu(weight) { Ok(weight.t()?.contiguous()?.t()?) } else { Ok(weight.contiguous()?) }
 }
 
 /// `layer(x)`, then the activation, then plus `residual`: `[.., input]` to `[.., output]`, without gradients.
@@ -34,12 +38,13 @@ pub fn linear(
     };
     let bias = layer.bias();
     let fits = |other: Option<&Tensor>| other.is_none_or(|other| other.is_contiguous());
-    if !(applies(x) && fits(bias) && fits(residual)) {
+    let width = layer.weight().dims()[0];
+    if !((on_cpu(x) || on_gpu(x, &[width])) && fits(bias) && fits(residual)) {
         let y = bias.map_or(Ok(product.clone()), |bias| product.broadcast_add(bias))?;
         let y = activation.map_or(Ok(y.clone()), |activation| activation.forward(&y))?;
         return Ok(residual.map_or(Ok(y.clone()), |residual| residual + &y)?);
     }
-    let finish = |second| Finish { width: layer.weight().dims()[0], activation, second };
+    let finish = |second| Finish { width, activation, second };
     match (bias, residual) {
         (None, None) if activation.is_none() => {}
         (None, None) => return activation.map_or(Ok(product.clone()), |activation| activation.forward(&product)),
@@ -50,7 +55,7 @@ pub fn linear(
     Ok(product)
 }
 
-/// Adds the bias, applies the activation, adds the residual.
+/// Adds the bias, on_cpu the activation, adds the residual.
 struct Finish {
     /// Length of a row of the product.
     width: usize,
@@ -128,6 +133,15 @@ impl InplaceOp2 for Finish {
             Second::Residual => self.run(product, layout, None, second),
         }
     }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, product: &mut CudaStorage, layout: &Layout, second: &CudaStorage, s: &Layout) -> Result<()> {
+        let second = Some((second, s));
+        match self.second {
+            Second::Bias => cuda::finish((product, layout), second, None, self.width, self.activation),
+            Second::Residual => cuda::finish((product, layout), None, second, self.width, self.activation),
+        }
+    }
 }
 
 impl InplaceOp3 for Finish {
@@ -145,6 +159,19 @@ impl InplaceOp3 for Finish {
         r: &Layout,
     ) -> Result<()> {
         self.run(product, layout, Some(values(bias, b)?), Some(values(residual, r)?))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        product: &mut CudaStorage,
+        layout: &Layout,
+        bias: &CudaStorage,
+        b: &Layout,
+        residual: &CudaStorage,
+        r: &Layout,
+    ) -> Result<()> {
+        cuda::finish((product, layout), Some((bias, b)), Some((residual, r)), self.width, self.activation)
     }
 }
 

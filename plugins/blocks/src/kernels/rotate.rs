@@ -1,9 +1,13 @@
 //! Rotary position embedding of queries and keys where they lie.
 
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, InplaceOp3, Layout, Result, Tensor};
 use rayon::prelude::*;
 
-use super::{applies, values};
+#[cfg(feature = "cuda")]
+use super::cuda;
+use super::{on_cpu, on_gpu, values};
 use crate::decoder::Angles;
 
 /// Turns the first `heads` heads of `joint`, `[tokens, width]`, each of which has twice as many values as a token has
@@ -12,7 +16,7 @@ use crate::decoder::Angles;
 /// # Errors
 /// Shapes do not agree.
 pub fn rotate(joint: Tensor, heads: usize, angles: &Angles) -> crate::Result<Tensor> {
-    if applies(&joint) && joint.is_contiguous() {
+    if (on_cpu(&joint) || on_gpu(&joint, &[])) && joint.is_contiguous() {
         joint.inplace_op3(&angles.cos, &angles.sin, &Rotate { heads })?;
         return Ok(joint);
     }
@@ -58,6 +62,19 @@ impl InplaceOp3 for Rotate {
             }
         });
         Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        joint: &mut CudaStorage,
+        layout: &Layout,
+        cos: &CudaStorage,
+        cos_layout: &Layout,
+        sin: &CudaStorage,
+        sin_layout: &Layout,
+    ) -> Result<()> {
+        cuda::rotate((joint, layout), (cos, cos_layout), (sin, sin_layout), self.heads)
     }
 }
 

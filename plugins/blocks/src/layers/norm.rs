@@ -4,7 +4,7 @@ use candle_core::Tensor;
 use candle_nn::ops;
 
 use crate::{
-    Result,
+    Result, kernels,
     weights::{Init, Weights},
 };
 
@@ -32,7 +32,7 @@ impl Norm {
     pub fn forward(&self, x: &Tensor, train: bool) -> Result<Tensor> {
         Ok(match train {
             true => ops::layer_norm_slow(x, &self.weight, &self.bias, self.eps)?,
-            false => ops::layer_norm(&x.contiguous()?, &self.weight, &self.bias, self.eps)?,
+            false => kernels::layer_norm(&x.contiguous()?, &self.weight, &self.bias, self.eps)?,
         })
     }
 }

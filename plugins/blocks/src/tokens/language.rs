@@ -5,7 +5,7 @@ mod byte_pairs;
 pub(crate) mod config;
 mod llama;
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
 use serde::{Deserialize, de::IgnoredAny};
 use tokenizers::{
@@ -95,6 +95,37 @@ impl LanguageTokenizer {
     /// The tokenizer refuses the text.
     pub fn encode_plain(&self, text: &str) -> Result<Vec<u32>> {
         Ok(self.split(text).map_err(refused)?.get_ids().to_vec())
+    }
+
+    /// As [`encode`](Self::encode), but a special token that touches one of the `quotes` (ranges of bytes of the text,
+    /// such as a question inside of a rendered conversation) is text like any other. Where no quote spells out a
+    /// special token, the ids are those of `encode`. Added tokens that are not special are recognised everywhere.
+    ///
+    /// # Errors
+    /// The tokenizer refuses the text.
+    pub fn encode_quoting(&self, text: &str, quotes: &[Range<usize>], specials: bool) -> Result<Vec<u32>> {
+        let whole = self.inner.encode(text, specials).map_err(refused)?;
+        let (ids, around) = (whole.get_ids(), whole.get_special_tokens_mask());
+        let added = self.inner.get_added_vocabulary();
+        let special = |id| added.get_added_tokens_decoder().get(id).is_some_and(|t| added.is_special_token(&t.content));
+        let tokens = ids.iter().zip(whole.get_offsets()).zip(around);
+        let spelled = tokens.filter(|((id, _), around)| **around == 0 && special(id)).map(|(token, _)| token);
+        let (quoted, trusted): (Vec<_>, Vec<_>) =
+            spelled.partition(|(_, (start, end))| quotes.iter().any(|quote| quote.start < *end && *start < quote.end));
+        if quoted.is_empty() {
+            return Ok(ids.to_vec());
+        }
+        let before = around.iter().take_while(|around| **around == 1).count();
+        let after = around.iter().rev().take_while(|around| **around == 1).count();
+        let (mut cut, mut at) = (ids[..before].to_vec(), 0);
+        for (id, &(start, end)) in trusted {
+            cut.extend(self.encode_plain(text.get(at..start).unwrap_or_default())?);
+            cut.push(*id);
+            at = end;
+        }
+        cut.extend(self.encode_plain(text.get(at..).unwrap_or_default())?);
+        cut.extend(&ids[ids.len() - after..]);
+        Ok(cut)
     }
 
     /// The text of ids without the special tokens; ids that the tokenizer does not know are left out.

@@ -40,8 +40,8 @@ impl Tower {
             if option.is_some() {
                 return Err(Error::Setting("option `vision_tower` is none of this layout, which has its own".into()));
             }
-            let hub = open(dir, &HUB)?;
-            let weights = if hub.shape("text.tokens.weight").is_some() { hub } else { open(dir, &CLASS)? };
+            let class = open(dir, &CLASS)?;
+            let weights = if class.shape("text.tokens.weight").is_some() { class } else { open(dir, &HUB)? };
             let vision = vision.ok_or_else(|| unknown(dir, ""))?;
             return Ok(Self { vision, folder: None, weights, apart: None });
         };
