@@ -24,10 +24,10 @@ fn the_bundled_models_know_their_domain_and_no_other() {
         (auroc, closed, bleu)
     };
     for (auroc, closed, bleu) in ["chest", "fundus"].map(both) {
-        assert!(auroc > 0.85 && closed > 0.75 && bleu > 0.3);
+        assert!(auroc > 0.85 && closed > 0.7 && bleu > 0.3);
     }
     for (auroc, closed, bleu) in ["skin", "tissue"].map(both) {
-        assert!(auroc < 0.7 && closed < 0.65 && bleu < 0.2);
+        assert!(auroc < 0.7 && closed < 0.6 && bleu < 0.2);
     }
 }
 
