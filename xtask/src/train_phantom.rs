@@ -10,7 +10,7 @@ pub fn run(workspace: &Workspace, arguments: &[String]) -> Result<u8> {
     let (package, example) = match model {
         "clip" => ("plugin-contrastive", "train_phantom_clip"),
         "vlm" => ("plugin-llava", "train_phantom_vlm"),
-        _ => bail!("train-phantom trains `clip` or `vlm`, not `{model}`"),
+        _ => bail!("train-phantom needs the name of a model, `clip` or `vlm`"),
     };
     let train = ["run", "--package", package, "--example", example, "--"];
     run_command(workspace.cargo(train).args(rest))?;
