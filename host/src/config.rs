@@ -9,7 +9,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Result, read_toml},
+    error::{Error, Result, read_toml, suggest},
     ids::{Task, Usage, check_name},
 };
 
@@ -21,7 +21,7 @@ pub use grants::{EmbedTable, JudgeTable, Price};
 pub use remote::RemoteTable;
 pub use scorer_table::{Conditions, OneOf, ScorerTable};
 
-/// A suite file: every combination of its lists is a cell.
+/// A suite file: every combination of its lists is a cell, where a dataset does not choose among them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Suite {
@@ -102,6 +102,12 @@ pub struct Evaluation {
     /// Directory of the copy.
     #[serde(default)]
     pub root: Option<PathBuf>,
+    /// Those of the suite's models that meet it; all when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<String>,
+    /// How they are used with it; as the suite says when absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub usages: Vec<Usage>,
 }
 
 /// Patient-clustered bootstrap.
@@ -154,10 +160,28 @@ impl Suite {
                 format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level),
             ));
         }
+        for chosen in suite.datasets.iter().flat_map(|dataset| &dataset.models) {
+            if !suite.models.contains(chosen) {
+                let known = suggest(chosen, suite.models.iter().map(String::as_str));
+                return Err(Error::invalid(path, format!("`{chosen}` is none of the suite's models{known}")));
+            }
+        }
         grants::check(&suite.judges, path)?;
         remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
         Ok(suite)
+    }
+}
+
+impl Evaluation {
+    /// Whether one of the suite's models meets it.
+    pub fn meets(&self, model: &str) -> bool {
+        self.models.is_empty() || self.models.iter().any(|chosen| chosen == model)
+    }
+
+    /// How models are used with it, in a suite that uses them like this.
+    pub fn usages<'a>(&'a self, suite: &'a Suite) -> &'a [Usage] {
+        if self.usages.is_empty() { &suite.usages } else { &self.usages }
     }
 }
 
@@ -225,6 +249,20 @@ mod tests {
         let error =
             read("models = ['a']\nscorrers = ['auroc']\n[[dataset]]\nid = 'x'\n").expect_err("unknown").to_string();
         assert!(error.ends_with("small.toml:2: unknown key `scorrers`; did you mean `scorers`?"), "{error}");
+    }
+
+    #[test]
+    fn a_dataset_chooses_among_models_and_usages() {
+        let dataset = |models: &str| {
+            let rest = "usages = ['linear-probe']\n[[dataset]]\nid = 'y'\n";
+            read(&format!("models = ['a', 'b']\n[[dataset]]\nid = 'x'\nmodels = {models}\n{rest}"))
+        };
+        let suite = dataset("['b']").expect("valid");
+        let [chosen, all] = &suite.datasets[..] else { panic!("two datasets") };
+        assert_eq!((chosen.meets("a"), chosen.meets("b"), all.meets("a")), (false, true, true));
+        assert_eq!((chosen.usages(&suite), all.usages(&suite)), (&[Usage::LinearProbe][..], &[Usage::ZeroShot][..]));
+        let error = dataset("['bb']").expect_err("unknown").to_string();
+        assert!(error.ends_with("`bb` is none of the suite's models; did you mean `b`?"), "{error}");
     }
 
     #[test]

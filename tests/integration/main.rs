@@ -22,6 +22,8 @@ mod multi_label;
 mod plugin_abi;
 /// Models in Python, behind the plugin `python`.
 mod python_door;
+/// The suite that `cargo xtask demo` runs.
+mod quickstart;
 /// Models behind OpenAI-compatible endpoints.
 mod remote;
 /// Crashes and interruptions at any time, and the same bytes after all.

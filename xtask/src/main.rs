@@ -29,7 +29,8 @@ usage: cargo xtask VERB
   ci                     formatting, lints, dependency rules, then test
   docs [--check]         regenerate the tables of the README files from models.toml, scorers and manifests
   phantom                regenerate the bundled synthetic dataset
-  train-phantom [ARGS]   retrain the bundled phantom-clip model";
+  train-phantom clip|vlm [ARGS]
+                         retrain the bundled phantom-clip or phantom-vlm, which has the tower of the former";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();

@@ -70,7 +70,12 @@ impl Phantom {
 
     /// The questions about it, their answers, and its report.
     pub fn words(&self) -> Words {
-        text::words(self, &mut self.dice(self.index, b'w'))
+        self.words_by(&mut self.dice(self.index, b'w'))
+    }
+
+    /// Other questions about it, and its report in other words, as these dice fall.
+    pub fn words_by(&self, dice: &mut Dice) -> Words {
+        text::words(self, dice)
     }
 
     fn dice(&self, index: usize, purpose: u8) -> Dice {

@@ -6,7 +6,10 @@ use super::{
     summary::{Group, defects, groups, usage},
 };
 
-/// One aligned table for each dataset, split and task; `*` marks the best value of a column, `!` a defect.
+/// The most characters of a line; a wider table is turned, so that each metric has a line.
+const WIDTH: usize = 120;
+
+/// One aligned table for each dataset, split and task; `*` marks the best value of a metric, `!` a defect.
 pub fn to_table(report: &Report) -> String {
     groups(report).iter().map(table).collect::<Vec<_>>().join("\n")
 }
@@ -28,16 +31,27 @@ fn table(group: &Group<'_>) -> String {
         rows.push(row);
         notes.extend(defects(cell).iter().map(|defect| format!("! {} ({}): {defect}\n", cell.model, usage(cell))));
     }
-    format!("{group}\n{}{}", aligned(&rows), notes.concat())
+    let upright = aligned(&rows, Some(2));
+    let fits = upright.lines().all(|line| line.chars().count() <= WIDTH);
+    let lines = if fits { upright } else { aligned(&turned(&rows), None) };
+    format!("{group}\n{lines}{}", notes.concat())
 }
 
-/// Columns padded to their widest entry, under a rule; counts to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Rows for columns.
+fn turned(rows: &[Vec<String>]) -> Vec<Vec<String>> {
+    (0..rows[0].len()).map(|column| rows.iter().map(|row| row[column].clone()).collect()).collect()
+}
+
+/// Columns padded to their widest entry, under a rule; that of `counts` to the right.
+fn aligned(rows: &[Vec<String>], counts: Option<usize>) -> String {
     let width = |column: usize| rows.iter().map(|r| r[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let line = |row: &Vec<String>| {
         let fields = row.iter().zip(&widths).enumerate();
-        let padded = fields.map(|(i, (text, &w))| if i == 2 { format!("{text:>w$}") } else { format!("{text:<w$}") });
+        let padded = fields.map(|(column, (text, &w))| match counts == Some(column) {
+            true => format!("{text:>w$}"),
+            false => format!("{text:<w$}"),
+        });
         format!("  {}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
     };
     let rule = format!("  {}\n", "─".repeat(widths.iter().sum::<usize>() + 2 * (widths.len() - 1)));
@@ -49,10 +63,21 @@ fn aligned(rows: &[Vec<String>]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::example;
+    use crate::report::{MetricReport, example};
 
     #[test]
     fn the_table_aligns_and_says_what_is_missing() {
         insta::assert_snapshot!(to_table(&example::report()));
+    }
+
+    #[test]
+    fn a_wide_table_has_a_line_for_each_metric() {
+        let mut report = example::report();
+        let metrics = &mut report.cells[0].metrics;
+        let metric = metrics[0].clone();
+        metrics.extend((0..6).map(|n| MetricReport { name: format!("metric_{n}"), ..metric.clone() }));
+        let table = to_table(&report);
+        assert!(table.lines().all(|line| line.chars().count() <= WIDTH), "{table}");
+        assert!(table.contains("\n  metric_5 ↑  0.750  [0.500, 1.000]\n"), "{table}");
     }
 }

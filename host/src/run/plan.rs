@@ -117,9 +117,11 @@ impl Cell {
 pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf) -> Result<Plan> {
     let mut probes = Probes::new(&settings);
     let sides = Side::all(&suite, catalogs)?;
-    let adapts = suite.usages.iter().any(|usage| *usage != Usage::ZeroShot);
-    let training: Vec<BTreeMap<String, String>> =
-        sides.iter().map(|side| if adapts { side.training() } else { Ok(BTreeMap::new()) }).collect::<Result<_>>()?;
+    let training = sides.iter().map(|side| {
+        let adapts = side.evaluation.usages(&suite).iter().any(|usage| *usage != Usage::ZeroShot);
+        if adapts { side.training() } else { Ok(BTreeMap::new()) }
+    });
+    let training: Vec<BTreeMap<String, String>> = training.collect::<Result<_>>()?;
     let embed = match &suite.embed {
         Some(table) => Some(probes.embedding(&table.model, catalogs, &suite)?),
         None => None,
@@ -141,8 +143,8 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf)
             digests.insert("adapter".into(), probes.digest(dir, weights::digest)?);
         }
         let source = ModelSource { row: row.clone(), plugin: plugin.clone(), weights: checkpoint };
-        for (side, training) in sides.iter().zip(&training) {
-            for usage in &suite.usages {
+        for (side, training) in sides.iter().zip(&training).filter(|(side, _)| side.evaluation.meets(model)) {
+            for usage in side.evaluation.usages(&suite) {
                 check_usage(model, &architecture.capabilities, side.task, *usage)?;
                 if *usage == Usage::ClipAdapter && side.manifest.multi_label() {
                     let dataset = &side.manifest.id;

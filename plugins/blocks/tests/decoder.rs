@@ -237,6 +237,35 @@ fn what_is_trained_is_what_is_run() {
 }
 
 #[test]
+fn branches_that_are_trained_together_do_not_see_each_other() {
+    let (model, (cases, _)) = (open(&root().join("llama")), goldens("llama"));
+    let ids = ids(&cases[3]["prompt"]);
+    let (common, branches) = ids.split_at(ids.len() / 2);
+    let count = |branch: usize| if branch == 0 { common.len() } else { branches.len() };
+    // Both branches begin where the common part ends: the second one is the first one backwards.
+    let backwards: Vec<u32> = branches.iter().rev().copied().collect();
+    let tokens: Vec<(usize, usize)> = (0..3)
+        .flat_map(|branch| (0..count(branch)).map(move |at| (branch, at + usize::from(branch > 0) * common.len())))
+        .collect();
+    let sees = |a: (usize, usize), b: (usize, usize)| (b.0 == 0 || b.0 == a.0) && b.1 <= a.1;
+    let hidden = |(a, b)| if sees(a, b) { 0.0 } else { f32::NEG_INFINITY };
+    let mask = tokens.iter().flat_map(|&a| tokens.iter().map(move |&b| (a, b))).map(hidden).collect::<Vec<f32>>();
+    let mask = Tensor::from_vec(mask, (tokens.len(), tokens.len()), &Device::Cpu).unwrap();
+    let packing = Packing::new(vec![Span { slot: 0, cached: 0, count: tokens.len() }]);
+    let packing = packing.at(tokens.iter().map(|&(_, at)| [at as u32; 3]).collect());
+    let logits = |ids: &[u32], layout: Option<(&Packing, &Tensor)>| {
+        let embedded = model.embed(ids).unwrap().unsqueeze(0).unwrap();
+        let logits = layout.map_or_else(|| model.train(&embedded), |(p, m)| model.train_with(&embedded, p, m));
+        logits.unwrap().get(0).unwrap()
+    };
+    let together = logits(&[common, branches, &backwards].concat(), Some((&packing, &mask)));
+    for (start, branch) in [(common.len(), branches), (ids.len(), &backwards)] {
+        let alone = logits(&[common, branch].concat(), None).narrow(0, common.len(), branch.len()).unwrap();
+        assert!(difference(&together.narrow(0, start, branch.len()).unwrap(), &alone) < 1e-5);
+    }
+}
+
+#[test]
 fn a_real_model_tells_its_story() {
     let Some(data) = std::env::var_os("MEDVLM_REAL_DATA") else {
         eprintln!("skipped: MEDVLM_REAL_DATA is unset");

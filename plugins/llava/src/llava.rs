@@ -9,7 +9,7 @@
 //! Reference: that class with `LlavaProcessor`, and `tokenizer_image_token` and `process_images` of the authors.
 
 mod config;
-mod keys;
+pub mod keys;
 mod model;
 mod pictures;
 mod tower;

@@ -80,11 +80,19 @@ impl Llama {
     /// Shapes do not agree.
     pub fn train(&self, embeddings: &Tensor) -> Result<Tensor> {
         let (_, tokens, _) = embeddings.dims3()?;
-        let device = embeddings.device();
         let packing = Packing::new(vec![super::Span { slot: 0, cached: 0, count: tokens }]);
-        let angles = self.rotary.angles(&packing, device)?;
-        let mask = causal_mask(tokens, embeddings.dtype(), device)?;
-        let x = self.layers.iter().try_fold(embeddings.clone(), |x, layer| layer.train(&x, &angles, &mask))?;
+        let mask = causal_mask(tokens, embeddings.dtype(), embeddings.device())?;
+        self.train_with(embeddings, &packing, &mask)
+    }
+
+    /// As [`Llama::train`], with the positions of `packing` and a `mask` `[tokens, tokens]` that is added to the scores,
+    /// which all sequences have in common: so can several questions follow one image without seeing each other.
+    ///
+    /// # Errors
+    /// Shapes do not agree.
+    pub fn train_with(&self, embeddings: &Tensor, packing: &Packing, mask: &Tensor) -> Result<Tensor> {
+        let angles = self.rotary.angles(packing, embeddings.device())?;
+        let x = self.layers.iter().try_fold(embeddings.clone(), |x, layer| layer.train(&x, &angles, mask))?;
         Ok(self.norm.forward(&x, true)?.broadcast_matmul(&self.head.weight().t()?)?)
     }
 

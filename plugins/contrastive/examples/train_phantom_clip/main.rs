@@ -1,4 +1,4 @@
-//! Trains the bundled model `phantom-clip`: `cargo xtask train-phantom [--out DIR] [--steps N] [--minutes M]`.
+//! Trains the bundled model `phantom-clip`: `cargo xtask train-phantom clip [--out DIR] [--steps N] [--minutes M]`.
 //!
 //! A small CLIP learns from chest and fundus phantoms of patients that no split of the bundled data set contains, plain
 //! findings first. Each picture comes with its twin, the same picture without the finding, so that a batch differs in

@@ -29,7 +29,7 @@ architecture `clip`.
 ";
 
 const MIDDLE: &str = "
-Made by `cargo xtask train-phantom`, with a fixed seed, on phantoms of
+Made by `cargo xtask train-phantom clip`, with a fixed seed, on phantoms of
 `data/phantom` that are in no split of the bundled data set: chest and fundus only, each with its twin without the
 finding. Losses: caption among the captions of the batch, prompt of the class out of two, and, through a head that is
 not stored, whether the finding touches each patch.
