@@ -77,7 +77,14 @@ mod tests {
         let user = json!([{ "role": "user", "content": [{ "type": "text", "text": "Is it?" }] }]);
         let plain = made(&options(json!({})), &request("Is it?"), &Decoding::default());
         assert_eq!(plain, json!({ "model": "m", "messages": user, "temperature": 0.0, "seed": 0 }));
-        let decoding = Decoding { max_new_tokens: 9, temperature: 0.5, top_p: 0.25, seed: 3, stop: vec!["\n".into()], ..Decoding::default() };
+        let decoding = Decoding {
+            max_new_tokens: 9,
+            temperature: 0.5,
+            top_p: 0.25,
+            seed: 3,
+            stop: vec!["\n".into()],
+            ..Decoding::default()
+        };
         let full = json!({
             "model": "m", "messages": user, "temperature": 0.5, "seed": 3, "top_p": 0.25, "max_tokens": 9, "stop": ["\n"]
         });
