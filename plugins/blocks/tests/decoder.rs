@@ -1,4 +1,5 @@
-//! Decoders against `transformers`, on the checkpoints that `tests/parity/decoder.py` wrote, and a real one.
+//! Decoders against `transformers`, on the checkpoints that `tests/parity/decoder.py` wrote, and a real one; on the device
+//! that `MEDVLM_TEST_DEVICE` names, else on the CPU.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic anywhere and says what it skips")]
 
@@ -38,6 +39,10 @@ const OPT_NAMES: Names = Names {
 const LLAMAS: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
 const CASES: [&str; 6] = ["llama", "llama3", "mistral", "qwen2", "opt", "opt-post"];
 
+fn device() -> Device {
+    blocks::device::device(&std::env::var("MEDVLM_TEST_DEVICE").unwrap_or_default()).unwrap()
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/parity/decoder")
 }
@@ -52,7 +57,7 @@ fn open(dir: &Path) -> Box<dyn Decoder> {
         return Box::new(open_llama(dir));
     }
     let config = OptConfig::parse(raw.as_object().unwrap()).unwrap();
-    let weights = Weights::open(dir, &OPT_NAMES, DType::F32, &Device::Cpu).unwrap();
+    let weights = Weights::open(dir, &OPT_NAMES, DType::F32, &device()).unwrap();
     let model = Opt::new(&config, &weights).unwrap();
     weights.finish().unwrap();
     Box::new(model)
@@ -62,7 +67,7 @@ fn open_llama(dir: &Path) -> Llama {
     let raw = json(&dir.join("config.json"));
     let kind = raw["model_type"].as_str().unwrap();
     let config = LlamaConfig::parse(kind, raw.as_object().unwrap()).unwrap();
-    let weights = Weights::open(dir, &Llama::NAMES, DType::F32, &Device::Cpu).unwrap();
+    let weights = Weights::open(dir, &Llama::NAMES, DType::F32, &device()).unwrap();
     let model = Llama::new(&config, &weights).unwrap();
     weights.finish().unwrap();
     model
@@ -78,7 +83,7 @@ fn difference(a: &Tensor, b: &Tensor) -> f32 {
 
 fn goldens(case: &str) -> (Vec<Value>, Vec<Tensor>) {
     let dir = root().join(case);
-    let arrays = candle_core::safetensors::load(dir.join("goldens.safetensors"), &Device::Cpu).unwrap();
+    let arrays = candle_core::safetensors::load(dir.join("goldens.safetensors"), &device()).unwrap();
     let cases = json(&dir.join("goldens.json")).as_array().unwrap().clone();
     let logits = (0..cases.len()).map(|n| arrays[&format!("logits.{n}")].clone()).collect();
     (cases, logits)
@@ -135,7 +140,7 @@ fn logits_of_packed_prompts_of_different_lengths() {
         let prompts: Vec<Vec<u32>> = cases.iter().map(|case| ids(&case["prompt"])).collect();
         let spans = prompts.iter().enumerate().map(|(slot, p)| Span { slot, cached: 0, count: p.len() });
         let packing = Packing::new(spans.collect());
-        let mut cache = Cache::new(model.cache_shape(), 4, 40, &Device::Cpu, DType::F32).unwrap();
+        let mut cache = Cache::new(model.cache_shape(), 4, 40, &device(), DType::F32).unwrap();
         let states = model.forward(&model.embed(&prompts.concat()).unwrap(), &packing, &mut cache).unwrap();
         let found = model.logits(&states).unwrap();
         let expected = Tensor::cat(&logits, 0).unwrap();
@@ -175,7 +180,7 @@ fn tokens_without_a_cache_are_the_same() {
     let start = ids.len();
     for _ in 0..24 {
         let packing = Packing::new(vec![Span { slot: 0, cached: 0, count: ids.len() }]);
-        let mut cache = Cache::new(model.cache_shape(), 1, ids.len(), &Device::Cpu, DType::F32).unwrap();
+        let mut cache = Cache::new(model.cache_shape(), 1, ids.len(), &device(), DType::F32).unwrap();
         let states = model.forward(&model.embed(&ids).unwrap(), &packing, &mut cache).unwrap();
         let logits = model.logits(&states.narrow(0, ids.len() - 1, 1).unwrap()).unwrap();
         ids.push(logits.argmax(1).unwrap().to_vec1::<u32>().unwrap()[0]);
@@ -238,7 +243,7 @@ fn what_is_trained_is_what_is_run() {
 
 #[test]
 fn branches_that_are_trained_together_do_not_see_each_other() {
-    let (model, (cases, _)) = (open(&root().join("llama")), goldens("llama"));
+    let (model, (cases, _)) = (open_llama(&root().join("llama")), goldens("llama"));
     let ids = ids(&cases[3]["prompt"]);
     let (common, branches) = ids.split_at(ids.len() / 2);
     let count = |branch: usize| if branch == 0 { common.len() } else { branches.len() };
@@ -250,7 +255,7 @@ fn branches_that_are_trained_together_do_not_see_each_other() {
     let sees = |a: (usize, usize), b: (usize, usize)| (b.0 == 0 || b.0 == a.0) && b.1 <= a.1;
     let hidden = |(a, b)| if sees(a, b) { 0.0 } else { f32::NEG_INFINITY };
     let mask = tokens.iter().flat_map(|&a| tokens.iter().map(move |&b| (a, b))).map(hidden).collect::<Vec<f32>>();
-    let mask = Tensor::from_vec(mask, (tokens.len(), tokens.len()), &Device::Cpu).unwrap();
+    let mask = Tensor::from_vec(mask, (tokens.len(), tokens.len()), &device()).unwrap();
     let packing = Packing::new(vec![Span { slot: 0, cached: 0, count: tokens.len() }]);
     let packing = packing.at(tokens.iter().map(|&(_, at)| [at as u32; 3]).collect());
     let logits = |ids: &[u32], layout: Option<(&Packing, &Tensor)>| {

@@ -93,6 +93,7 @@ pub fn finish(
             Some(Activation::QuickGelu) => 1,
             Some(Activation::Gelu) => 2,
             Some(Activation::GeluTanh) => 3,
+            Some(Activation::Relu) => 4,
         };
         let function = function::<T>(&device, "finish")?;
         let mut product = product.as_cuda_slice_mut::<T>()?.slice_mut(start..end);
