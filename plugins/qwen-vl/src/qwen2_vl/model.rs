@@ -28,6 +28,9 @@ pub const OPTIONS: [&str; 2] = ["side", "max_pixels"];
 /// Tokens of an answer in MedVLMBench; the authors name no limit.
 const MAX_NEW_TOKENS: usize = 512;
 
+/// The most patches that are computed at a time, unless a single image has more.
+const PATCHES: usize = 16384;
+
 /// A model of the family.
 pub struct QwenVl {
     vision: QwenVit,
@@ -70,6 +73,19 @@ impl QwenVl {
         }))
     }
 
+    fn encode_together(&self, pictures: &[&Picture]) -> blocks::Result<Vec<Tensor>> {
+        let pixels: Vec<_> = pictures.iter().map(|picture| &picture.pixels).collect();
+        let grids: Vec<Grid> = pictures.iter().map(|picture| [picture.grid[0], picture.grid[1]]).collect();
+        let vectors = self.vision.forward(&Tensor::cat(&pixels, 0)?, &grids)?;
+        let mut start = 0;
+        let of = |picture: &&Picture| {
+            let tokens = self.grid(picture).iter().product();
+            start += tokens;
+            Ok(vectors.narrow(0, start - tokens, tokens)?)
+        };
+        pictures.iter().map(of).collect()
+    }
+
     /// Rows and columns of the vectors of a picture.
     fn grid(&self, picture: &Picture) -> Grid {
         [0, 1].map(|axis| picture.grid[axis] / self.vision.config().merge)
@@ -83,16 +99,18 @@ impl Reader for QwenVl {
     }
 
     fn encode(&self, pictures: &[&Picture]) -> blocks::Result<Vec<Tensor>> {
-        let pixels: Vec<_> = pictures.iter().map(|picture| &picture.pixels).collect();
-        let grids: Vec<Grid> = pictures.iter().map(|picture| [picture.grid[0], picture.grid[1]]).collect();
-        let vectors = self.vision.forward(&Tensor::cat(&pixels, 0)?, &grids)?;
-        let mut start = 0;
-        let of = |picture: &&Picture| {
-            let tokens = self.grid(picture).iter().product();
-            start += tokens;
-            Ok(vectors.narrow(0, start - tokens, tokens)?)
-        };
-        pictures.iter().map(of).collect()
+        let (mut vectors, mut rest) = (Vec::with_capacity(pictures.len()), pictures);
+        while !rest.is_empty() {
+            let mut patches = 0;
+            let some = rest.iter().take_while(|picture| {
+                patches += picture.grid.iter().product::<usize>();
+                patches <= PATCHES
+            });
+            let (some, others) = rest.split_at(some.count().max(1));
+            vectors.extend(self.encode_together(some)?);
+            rest = others;
+        }
+        Ok(vectors)
     }
 
     fn prompt(&self, text: &str, raw: bool, pictures: &[Seen<'_>]) -> Result<Prompt> {

@@ -195,7 +195,12 @@ fn files_that_are_wrong() {
         ),
         (CONFIG, "rope_scaling", json!(null), "`rope_scaling` has no `mrope_section`"),
         (CONFIG, "rope_scaling", json!({"type": "mrope", "mrope_section": [1, 1, 1]}), "half of a head, 4"),
-        (CONFIG, "hidden_size", json!(30), "the tower gives vectors of 24, but the language model takes 30"),
+        (
+            CONFIG,
+            "vision_config",
+            json!({"hidden_size": 30}),
+            "the tower gives vectors of 30, but the language model takes 24",
+        ),
         (CONFIG, "vision_config", json!({"hidden_act": "mish"}), "not a configuration of a vision tower"),
         (CONFIG, "vision_config", json!({"in_channels": 1}), "`in_channels` is 1, expected 3"),
         (
