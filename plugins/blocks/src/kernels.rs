@@ -17,6 +17,7 @@ mod panels;
 mod rotate;
 
 use candle_core::{CpuStorage, DType, Error, Layout, Result, Tensor};
+use candle_nn::ops::softmax_last_dim;
 
 pub use attention::attention;
 pub use cached::{Heads, append, attend};
@@ -43,6 +44,15 @@ fn on_gpu(x: &Tensor, widths: &[usize]) -> bool {
 fn attends(x: &Tensor, head: usize, starts: &[usize]) -> bool {
     let format = matches!(x.dtype(), DType::F16 | DType::BF16);
     format && (8..=128).contains(&head) && on_gpu(x, &[head]) && on_gpu(x, starts)
+}
+
+/// Softmax over the last axis, without gradients.
+fn softmax(scores: &Tensor) -> Result<Tensor> {
+    // On the CPU, candle sums 16-bit numbers up in their own format, where a sum stalls after a few hundred of them.
+    match scores.device().is_cpu() && matches!(scores.dtype(), DType::F16 | DType::BF16) {
+        true => softmax_last_dim(&scores.to_dtype(DType::F32)?)?.to_dtype(scores.dtype()),
+        false => softmax_last_dim(scores),
+    }
 }
 
 /// The values of a contiguous tensor.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::resize::{Filter, Rgb, Window, resize};
 use crate::{Error, Result, error::read_json};
 
-const FILE: &str = "preprocessor_config.json";
+pub(super) const FILE: &str = "preprocessor_config.json";
 /// Means and standard deviations of OpenAI's CLIP.
 pub(super) const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
 pub(super) const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
@@ -128,6 +128,17 @@ impl ImageProcessor {
         })?;
         config.size = Some(json!([height, width]));
         config.do_center_crop = Some(false);
+        Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
+    }
+
+    /// As [`ImageProcessor::from_dir`], for images that have their size already.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::from_dir`].
+    pub(super) fn sized_from_dir(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let config: Config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        let config = Config { do_resize: Some(false), do_center_crop: Some(false), ..config };
         Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
     }
 

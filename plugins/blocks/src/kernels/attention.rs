@@ -3,7 +3,6 @@
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, D, Layout, Result, Shape, Tensor};
-use candle_nn::ops::softmax_last_dim;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -12,7 +11,7 @@ use super::cuda;
 use super::{
     attends, on_cpu,
     panels::{Panels, exponentials},
-    values,
+    softmax, values,
 };
 
 /// The most rows of queries whose scores one core holds at a time.
@@ -31,7 +30,7 @@ pub fn attention(qkv: &Tensor, heads: usize, scale: f64) -> crate::Result<Tensor
     }
     let split = qkv.reshape((batch, tokens, 3, heads, width / (3 * heads)))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
     let (q, k, v) = (split.get(0)?, split.get(1)?, split.get(2)?);
-    let weights = softmax_last_dim(&(q * scale)?.matmul(&k.transpose(D::Minus1, D::Minus2)?)?)?;
+    let weights = softmax(&(q * scale)?.matmul(&k.transpose(D::Minus1, D::Minus2)?)?)?;
     Ok(weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, width / 3))?)
 }
 
@@ -160,6 +159,16 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+
+    /// A thousand tokens that are all alike weigh the same.
+    #[test]
+    fn weights_of_16_bits_sum_up_to_one() {
+        for dtype in [DType::BF16, DType::F16] {
+            let mixed = attention(&Tensor::ones((1, 1000, 24), dtype, &Device::Cpu).unwrap(), 2, 0.5).unwrap();
+            let mean = mixed.to_dtype(DType::F32).unwrap().mean_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!((mean - 1.0).abs() < 0.01, "{dtype:?}: {mean}");
+        }
+    }
 
     #[test]
     fn equals_the_operations_of_candle() {

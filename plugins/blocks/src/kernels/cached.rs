@@ -1,7 +1,6 @@
 //! Attention of packed tokens to what their sequences have shown so far.
 
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
-use candle_nn::ops::softmax_last_dim;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -10,7 +9,7 @@ use super::cuda;
 use super::{
     on_cpu,
     panels::{Panels, exponentials},
-    values,
+    softmax, values,
 };
 use crate::decoder::{CacheLayer, Packing, Span};
 
@@ -106,7 +105,7 @@ fn attend_one(
             scores.reshape((groups, each * span.count, length))?
         }
     };
-    let mixed = softmax_last_dim(&scores)?.matmul(&part(&layer.values)?)?;
+    let mixed = softmax(&scores)?.matmul(&part(&layer.values)?)?;
     let mixed = mixed.reshape((groups, each, span.count, head))?.permute((2, 0, 1, 3))?;
     Ok(mixed.reshape((span.count, heads.queries * head))?)
 }

@@ -27,6 +27,8 @@ pub enum Named {
     MistralInstruct,
     /// The chat template in the folder.
     Chat,
+    /// Of HuatuoGPT-Vision.
+    Huatuo,
 }
 
 /// How a question is worded and tokenized.
@@ -52,8 +54,12 @@ enum Template {
 
 impl Named {
     /// By their names in rows.
-    pub const ALL: [(&str, Self); 3] =
-        [("vicuna_v1", Self::VicunaV1), ("mistral_instruct", Self::MistralInstruct), ("chat", Self::Chat)];
+    pub const ALL: [(&str, Self); 4] = [
+        ("vicuna_v1", Self::VicunaV1),
+        ("mistral_instruct", Self::MistralInstruct),
+        ("chat", Self::Chat),
+        ("huatuo", Self::Huatuo),
+    ];
 }
 
 impl Wording {
@@ -174,6 +180,7 @@ fn template(dir: &Path, settings: &Config, named: Option<Named>) -> Result<Templ
             " ASSISTANT:",
         )),
         Some(Named::MistralInstruct) => Ok(Template::Around("[INST] ", " [/INST]")),
+        Some(Named::Huatuo) => Ok(Template::Around("<|user|>\n", "\n<|assistant|>\n")),
         Some(Named::Chat) | None => chat()?.map(|chat| Template::Chat(Box::new(chat))).ok_or_else(|| {
             let reason = "no chat template here; option `template` can name `vicuna_v1` or `mistral_instruct` instead";
             config(blocks::Error::invalid(dir, reason))

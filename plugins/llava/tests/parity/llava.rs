@@ -159,6 +159,8 @@ fn templates() {
     assert_eq!(ids("original-med", None, "Is it"), ids("original-med", Some("mistral_instruct"), "Is it"));
     assert_ne!(ids("original-med", None, "Is it"), ids("original-med", Some("vicuna_v1"), "Is it"));
     assert_eq!(ids("original", None, "Is it"), ids("original", Some("vicuna_v1"), "Is it"));
+    let piece = |prompt: &str| ids("original", Some("huatuo"), prompt);
+    assert_eq!(piece("Is it")[1..], piece("<|user|>\nIs it\n<|assistant|>\n: ")[1..piece("Is it").len()]);
     // A beginning that is spelled out is not put there twice.
     assert_eq!(ids("llama", None, "<s>a: b")[..2], [1, ids("llama", None, "a: b")[1]]);
 }
