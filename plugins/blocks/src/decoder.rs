@@ -7,6 +7,8 @@
 mod bert;
 mod cache;
 mod config;
+mod gemma;
+mod joint;
 mod llama;
 mod opt;
 mod packing;
@@ -18,9 +20,10 @@ use crate::{Error, Result};
 pub use bert::BertDecoder;
 pub use cache::{Cache, CacheLayer, CacheShape};
 pub use config::{LlamaConfig, RopeScaling};
+pub use gemma::{Gemma, GemmaConfig, LayerType};
 pub use llama::Llama;
 pub use opt::{Opt, OptConfig};
-pub use packing::{Packing, Span};
+pub use packing::{Packing, Span, Together};
 pub use rotary::{Angles, Rotary};
 
 /// A language model, for inference.

@@ -6,13 +6,11 @@
 mod likelihood;
 mod sampler;
 
-use std::ops::Range;
-
 use candle_core::Tensor;
 
 use crate::{
     Error, Result,
-    decoder::{Cache, Decoder, Packing, Span},
+    decoder::{Cache, Decoder, Packing, Span, Together},
 };
 pub use likelihood::log_likelihoods;
 use sampler::Sampler;
@@ -30,8 +28,8 @@ pub struct Prompt {
     pub ids: Vec<u32>,
     /// Positions, where they are not 0, 1 and so on; tokens that follow go on from the largest.
     pub positions: Option<Vec<[u32; 3]>>,
-    /// Ranges of tokens that see each other whatever their order.
-    pub together: Vec<Range<usize>>,
+    /// Tokens that see each other whatever their order.
+    pub together: Together,
     /// What the sequence attends to beside itself, in models with cross-attention, as their decoder takes it.
     pub context: Option<Tensor>,
     /// Ids of the text that the model was asked, where the decoder does not read them: an encoder made the context of them.
@@ -121,7 +119,7 @@ struct Sequence {
 impl Prompt {
     /// A text, or whatever else lies at consecutive positions and sees what precedes it.
     pub fn new(embeddings: Tensor, ids: Vec<u32>) -> Self {
-        Self { embeddings, ids, positions: None, together: Vec::new(), context: None, source: None, seed: 0 }
+        Self { embeddings, ids, positions: None, together: Together::default(), context: None, source: None, seed: 0 }
     }
 
     /// The ids of what was asked.
@@ -148,8 +146,8 @@ impl Prompt {
             });
             packing = packing.at(positions.collect());
         }
-        let together = prompts.enumerate().filter(|(_, (_, prompt))| !prompt.together.is_empty());
-        together.fold(packing, |packing, (n, (_, prompt))| packing.seeing_each_other(n, &prompt.together))
+        let together = prompts.enumerate().filter(|(_, (_, prompt))| !prompt.together.blocks.is_empty());
+        together.fold(packing, |packing, (n, (_, prompt))| packing.seeing_each_other(n, prompt.together.clone()))
     }
 }
 

@@ -23,7 +23,7 @@ pub use attention::attention;
 pub use cached::{Heads, append, attend};
 #[cfg(feature = "cuda")]
 pub use cuda::Tiles;
-pub use gate::gate;
+pub use gate::{gate, gate_by};
 pub use linear::{linear, stored};
 pub use norm::{layer_norm, rms_norm};
 pub use rotate::rotate;

@@ -3,6 +3,7 @@
 mod bare;
 mod checkpoint;
 mod fresh;
+mod mapped;
 mod names;
 
 use std::{

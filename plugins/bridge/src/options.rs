@@ -45,6 +45,22 @@ impl<'a> Options<'a> {
         self.read(name, "a number", |value| value.as_f64().filter(|n| n.is_finite()))
     }
 
+    /// A text.
+    ///
+    /// # Errors
+    /// The option is something else.
+    pub fn text(&self, name: &str) -> Result<Option<String>> {
+        self.read(name, "a text", |value| value.as_str().map(str::to_string))
+    }
+
+    /// Yes or no.
+    ///
+    /// # Errors
+    /// The option is something else.
+    pub fn flag(&self, name: &str) -> Result<Option<bool>> {
+        self.read(name, "true or false", Value::as_bool)
+    }
+
     /// One of named values.
     ///
     /// # Errors

@@ -87,14 +87,7 @@ impl LlamaConfig {
             "mistral" => {}
             _ => merged["sliding_window"] = Value::Null,
         }
-        if let Some(scaling) = merged["rope_scaling"].as_object_mut() {
-            // Older files say `type`; Qwen2-VL's say `default` beside the sections that make it another.
-            let old = scaling.remove("type");
-            let kind = scaling.entry("rope_type").or_insert(old.unwrap_or(json!("default")));
-            if *kind == json!("default") && scaling.contains_key("mrope_section") {
-                scaling["rope_type"] = json!("mrope");
-            }
-        }
+        RopeScaling::unify(&mut merged["rope_scaling"]);
         let config: Self =
             serde_json::from_value(merged).map_err(|e| format!("not a configuration of `{kind}`: {e}"))?;
         config.check().map(|()| config)
@@ -134,6 +127,18 @@ impl LlamaConfig {
 }
 
 impl RopeScaling {
+    /// Brings what files of any age say of a scaling, if anything, to one form.
+    pub(super) fn unify(scaling: &mut Value) {
+        if let Some(scaling) = scaling.as_object_mut() {
+            // Older files say `type`; Qwen2-VL's say `default` beside the sections that make it another.
+            let old = scaling.remove("type");
+            let kind = scaling.entry("rope_type").or_insert(old.unwrap_or(json!("default")));
+            if *kind == json!("default") && scaling.contains_key("mrope_section") {
+                scaling["rope_type"] = json!("mrope");
+            }
+        }
+    }
+
     /// A frequency, scaled.
     pub(super) fn scale(&self, frequency: f32) -> f32 {
         match *self {

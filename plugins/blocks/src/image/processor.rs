@@ -100,8 +100,22 @@ impl ImageProcessor {
     /// # Errors
     /// As [`ImageProcessor::from_dir`], or `size` does not name height and width.
     pub fn siglip_from_dir(dir: &Path) -> Result<Self> {
+        Self::squashing(dir, 3)
+    }
+
+    /// As [`ImageProcessor::siglip_from_dir`], but bilinear by default; reference `transformers.Gemma3ImageProcessor`.
+    /// Crops beside the whole image are not made, whatever the file says: `Gemma3Processor` does not ask for them.
+    ///
+    /// # Errors
+    /// As [`ImageProcessor::siglip_from_dir`].
+    pub fn gemma3_from_dir(dir: &Path) -> Result<Self> {
+        Self::squashing(dir, 2)
+    }
+
+    fn squashing(dir: &Path, resample: u64) -> Result<Self> {
         let path = dir.join(FILE);
         let mut config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        config.resample.get_or_insert(resample);
         config.size.get_or_insert_with(|| json!({"height": 224, "width": 224}));
         config.do_center_crop = Some(false);
         config.image_mean.get_or_insert(PerChannel::Same(0.5));

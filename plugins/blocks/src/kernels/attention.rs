@@ -16,6 +16,8 @@ use super::{
 
 /// The most rows of queries whose scores one core holds at a time.
 const TILE: usize = 256;
+/// The most scores that lie in memory where they are a matrix, unless one head has more.
+const SCORES: usize = 1 << 25;
 
 /// `[batch, tokens, 3 * width]`, query, key and value side by side, to `[batch, tokens, width]`, without gradients:
 /// softmax of `scale * q k^T` over the keys, times `v`, for each of the `heads` (Vaswani et al. 2017).
@@ -30,8 +32,15 @@ pub fn attention(qkv: &Tensor, heads: usize, scale: f64) -> crate::Result<Tensor
     }
     let split = qkv.reshape((batch, tokens, 3, heads, width / (3 * heads)))?.permute((2, 0, 3, 1, 4))?.contiguous()?;
     let (q, k, v) = (split.get(0)?, split.get(1)?, split.get(2)?);
-    let weights = softmax(&(q * scale)?.matmul(&k.transpose(D::Minus1, D::Minus2)?)?)?;
-    Ok(weights.matmul(&v)?.transpose(1, 2)?.reshape((batch, tokens, width / 3))?)
+    let (q, k) = ((q * scale)?, k.transpose(D::Minus1, D::Minus2)?);
+    let most = (SCORES / (batch * tokens * tokens).max(1)).clamp(1, heads.max(1));
+    let mixed = (0..heads).step_by(most).map(|first| {
+        let part = |x: &Tensor| x.narrow(1, first, most.min(heads - first))?.contiguous();
+        let weights = softmax(&part(&q)?.matmul(&part(&k)?)?)?;
+        weights.matmul(&part(&v)?)
+    });
+    let mixed = Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 1)?;
+    Ok(mixed.transpose(1, 2)?.reshape((batch, tokens, width / 3))?)
 }
 
 struct Attend {

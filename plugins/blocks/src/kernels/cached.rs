@@ -1,5 +1,7 @@
 //! Attention of packed tokens to what their sequences have shown so far.
 
+use std::ops::Range;
+
 use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -65,16 +67,19 @@ pub fn attend(joint: &Tensor, layer: &CacheLayer, packing: &Packing, heads: Head
     #[cfg(feature = "cuda")]
     {
         let (head, width) = (layer.keys.dim(1)? / heads.keys, layer.keys.dim(1)?);
-        if super::attends(joint, head, &[width, joint.dim(1)?]) && joint.is_contiguous() {
+        // What the tiles tell of a token is how many it sees.
+        let plain = packing.is_plain(heads.window);
+        if plain && super::attends(joint, head, &[width, joint.dim(1)?]) && joint.is_contiguous() {
             return Ok(cuda::attend_cached(joint, layer, packing, heads)?);
         }
     }
+    let seen = packing.seen(heads.window);
     let mut first = 0;
     let mixed = packing.spans().iter().map(|span| {
         let part = joint.narrow(0, first, span.count)?;
-        let visible = &packing.visible()[first..][..span.count];
+        let seen = &seen[first..][..span.count];
         first += span.count;
-        attend_one(&part, layer, *span, visible, heads)
+        attend_one(&part, layer, *span, seen, heads)
     });
     Ok(Tensor::cat(&mixed.collect::<crate::Result<Vec<_>>>()?, 0)?)
 }
@@ -84,10 +89,10 @@ fn attend_one(
     joint: &Tensor,
     layer: &CacheLayer,
     span: Span,
-    visible: &[usize],
+    seen: &[Vec<Range<usize>>],
     heads: Heads,
 ) -> crate::Result<Tensor> {
-    let (head, length) = (layer.keys.dim(1)? / heads.keys, visible.iter().copied().max().unwrap_or(0));
+    let (head, length) = (layer.keys.dim(1)? / heads.keys, length(seen));
     let (groups, each) = (heads.keys, heads.queries / heads.keys);
     let query = joint.narrow(1, 0, heads.queries * head)?.reshape((span.count, groups, each, head))?;
     let query = query.permute((1, 2, 0, 3))?.reshape((groups, each * span.count, head))?;
@@ -96,11 +101,11 @@ fn attend_one(
         rows.reshape((length, groups, head))?.transpose(0, 1)?.contiguous()
     };
     let scores = (query * heads.scale)?.matmul(&part(&layer.keys)?.transpose(1, 2)?)?;
-    let hidden = |row: usize| visible[row] < length || heads.first(span, row) > 0;
-    let scores = match (0..span.count).any(hidden) {
-        false => scores,
-        true => {
-            let mask = mask(span, visible, heads, length, scores.dtype(), scores.device())?;
+    let all = |seen: &Vec<Range<usize>>| seen.len() == 1 && seen[0] == (0..length);
+    let scores = match seen.iter().all(all) {
+        true => scores,
+        false => {
+            let mask = mask(seen, length, scores.dtype(), scores.device())?;
             let scores = scores.reshape((groups, each, span.count, length))?.broadcast_add(&mask)?;
             scores.reshape((groups, each * span.count, length))?
         }
@@ -110,19 +115,17 @@ fn attend_one(
     Ok(mixed.reshape((span.count, heads.queries * head))?)
 }
 
-fn mask(span: Span, visible: &[usize], heads: Heads, length: usize, dtype: DType, device: &Device) -> Result<Tensor> {
-    let rows = visible.iter().enumerate().flat_map(|(row, &end)| {
-        let start = heads.first(span, row);
-        (0..length).map(move |at| if (start..end).contains(&at) { 0.0 } else { f32::NEG_INFINITY })
-    });
-    Tensor::from_vec(rows.collect(), (span.count, length), device)?.to_dtype(dtype)
+fn mask(seen: &[Vec<Range<usize>>], length: usize, dtype: DType, device: &Device) -> Result<Tensor> {
+    let mut mask = vec![f32::NEG_INFINITY; seen.len() * length];
+    for (row, seen) in mask.chunks_exact_mut(length.max(1)).zip(seen) {
+        seen.iter().for_each(|seen| row[seen.clone()].fill(0.0));
+    }
+    Tensor::from_vec(mask, (seen.len(), length), device)?.to_dtype(dtype)
 }
 
-impl Heads {
-    /// The first token that token `row` of a span sees.
-    fn first(self, span: Span, row: usize) -> usize {
-        self.window.map_or(0, |window| (span.cached + row + 1).saturating_sub(window))
-    }
+/// How many tokens of their sequence rows need.
+fn length(seen: &[Vec<Range<usize>>]) -> usize {
+    seen.iter().flatten().map(|seen| seen.end).max().unwrap_or(0)
 }
 
 struct Attend<'a> {
@@ -146,7 +149,7 @@ struct Tile<'a> {
     each: usize,
     scale: f32,
     /// The tokens that each row sees.
-    seen: Vec<std::ops::Range<usize>>,
+    seen: &'a [Vec<Range<usize>>],
     /// Index of the first row among all tokens, and of the first head of queries.
     place: (usize, usize),
 }
@@ -169,16 +172,15 @@ impl CustomOp3 for Attend<'_> {
         let (_, width) = keys_layout.shape().dims2()?;
         let joint = values(joint, joint_layout)?;
         let (keys, values) = (values(keys, keys_layout)?, values(all_values, values_layout)?);
-        let Heads { queries, keys: groups, scale, .. } = self.heads;
+        let Heads { queries, keys: groups, scale, window } = self.heads;
         let (head, each) = (width / groups, queries / groups);
+        let seen = self.packing.seen(window);
         let mut tiles = Vec::new();
         let mut first = 0;
         for span in self.packing.spans() {
             let step = (TILE / each).max(1);
             for start in (0..span.count).step_by(step) {
-                let rows = start..span.count.min(start + step);
-                let visible = &self.packing.visible()[first..];
-                let seen: Vec<_> = rows.clone().map(|row| self.heads.first(*span, row)..visible[row]).collect();
+                let seen = &seen[first..][start..span.count.min(start + step)];
                 let sequence = span.slot * self.capacity * width;
                 tiles.extend((0..groups).map(|group| Tile {
                     queries: &joint[(first + start) * row + group * each * head..],
@@ -189,7 +191,7 @@ impl CustomOp3 for Attend<'_> {
                     head,
                     each,
                     scale: scale as f32,
-                    seen: seen.clone(),
+                    seen,
                     place: (first + start, group * each),
                 }));
             }
@@ -215,7 +217,7 @@ impl WithSimd for &Tile<'_> {
     /// `[each, rows, head]`.
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
-        let length = self.seen.iter().map(|seen| seen.end).max().unwrap_or(0);
+        let length = length(self.seen);
         let mut mixed = vec![0.0; self.each * self.seen.len() * self.head];
         if self.each * self.seen.len() < FEW {
             self.directly(simd, length, &mut mixed);
@@ -240,11 +242,12 @@ impl Tile<'_> {
             keys.times(simd, &self.queries[query * self.head..], self.joint, &mut scores, row, self.scale);
             let sums: Vec<f32> = scores
                 .chunks_exact_mut(row)
-                .zip(&self.seen)
+                .zip(self.seen)
                 .map(|(row, seen)| {
-                    row[..seen.start].fill(0.0);
-                    row[seen.end..].fill(0.0);
-                    exponentials(&mut row[seen.clone()])
+                    let whole = hide(row, seen);
+                    row[..whole.start].fill(0.0);
+                    row[whole.end..].fill(0.0);
+                    exponentials(&mut row[whole])
                 })
                 .collect();
             values.times(simd, &scores, row, mixed, self.head, 1.0);
@@ -259,19 +262,27 @@ impl Tile<'_> {
         let mut scores = vec![0.0; length];
         for (n, to) in mixed.chunks_exact_mut(self.head).enumerate() {
             let (query, row) = (n / self.seen.len(), n % self.seen.len());
-            let seen = self.seen[row].clone();
+            let seen = &self.seen[row];
             let query = &self.queries[row * self.joint + query * self.head..][..self.head];
-            for token in seen.clone() {
+            for token in seen.iter().cloned().flatten() {
                 scores[token] = self.scale * dot(simd, query, &self.keys[token * self.width..][..self.head]);
             }
-            let sum = exponentials(&mut scores[seen.clone()]);
-            for token in seen {
+            let whole = hide(&mut scores, seen);
+            let sum = exponentials(&mut scores[whole]);
+            for token in seen.iter().cloned().flatten() {
                 let (weight, value) = (scores[token], &self.values[token * self.width..][..self.head]);
                 to.iter_mut().zip(value).for_each(|(to, value)| *to += weight * value);
             }
             to.iter_mut().for_each(|x| *x /= sum);
         }
     }
+}
+
+/// Sets scores between ranges to what has no weight; returns the range from the first of them to the last.
+#[inline(always)]
+fn hide(scores: &mut [f32], seen: &[Range<usize>]) -> Range<usize> {
+    seen.windows(2).for_each(|pair| scores[pair[0].end..pair[1].start].fill(f32::NEG_INFINITY));
+    seen.first().map_or(0, |seen| seen.start)..seen.last().map_or(0, |seen| seen.end)
 }
 
 #[inline(always)]
@@ -284,6 +295,7 @@ fn dot<S: Simd>(simd: S, a: &[f32], b: &[f32]) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decoder::Together;
 
     fn layer(rows: usize, width: usize, capacity: usize) -> CacheLayer {
         let normal = || Tensor::randn(0f32, 1.0, (rows, width), &Device::Cpu).unwrap();
@@ -301,7 +313,8 @@ mod tests {
             Span { slot: 0, cached: 69, count: 1 },
             Span { slot: 1, cached: 0, count: 3 },
         ];
-        let packing = Packing::new(spans).seeing_each_other(0, &[3..9, 11..12]);
+        let together = Together { blocks: vec![3..9, 11..12, 30..34], reach: 6 };
+        let packing = Packing::new(spans).seeing_each_other(0, together);
         for (queries, keys, head, window) in [(4, 4, 8, None), (6, 2, 5, None), (6, 3, 16, Some(7))] {
             let layer = layer(3 * 70, keys * head, 70);
             let joint = Tensor::randn(0f32, 1.0, (44, (queries + 2 * keys) * head), &Device::Cpu).unwrap();

@@ -1,5 +1,7 @@
 //! The vision transformer (Dosovitskiy et al. 2021), configurable to the variants that published models use.
 
+mod siglip;
+
 use candle_core::{DType, Device, Tensor};
 
 use crate::{

@@ -9,9 +9,9 @@ use std::{
     },
 };
 
-use candle_core::{DType, Device, Tensor, pickle::PthTensors, safetensors::MmapedSafetensors};
+use candle_core::{DType, Device, Tensor, pickle::PthTensors};
 
-use super::{Names, Part, bare::Bare};
+use super::{Names, Part, bare::Bare, mapped::Mapped};
 use crate::{Error, Result, error::read_json, sentence};
 
 /// The files that may hold a checkpoint, in the order in which they are preferred.
@@ -42,7 +42,7 @@ struct Shard {
 }
 
 enum ShardData {
-    Safetensors(MmapedSafetensors),
+    Safetensors(Mapped),
     Pickle(PthTensors),
     Bare(Bare),
 }
@@ -141,7 +141,6 @@ fn without_leading_ones(shape: &[usize]) -> &[usize] {
 }
 
 impl Shard {
-    #[allow(unsafe_code, reason = "a checkpoint is larger than what should be copied, so it is mapped")]
     fn open(path: PathBuf, key: Option<&str>) -> Result<Self> {
         std::fs::File::open(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
         let pickle = path.extension().is_some_and(|e| e == "bin" || e == "pt" || e == "pth");
@@ -150,8 +149,7 @@ impl Shard {
                 Some(bare) => Ok(ShardData::Bare(bare)),
                 None => PthTensors::new(&path, key).map(ShardData::Pickle),
             }),
-            // SAFETY: the mapping is read only; as with any mapped file, nobody may shorten it while it is open.
-            false => unsafe { MmapedSafetensors::new(&path) }.map(ShardData::Safetensors),
+            false => Mapped::open(&path).map(ShardData::Safetensors),
         };
         match opened {
             Ok(data) => Ok(Self { path, data }),
@@ -164,9 +162,7 @@ impl Shard {
 
     fn shapes(&self) -> Vec<(String, Vec<usize>)> {
         match &self.data {
-            ShardData::Safetensors(file) => {
-                file.tensors().into_iter().map(|(name, view)| (name, view.shape().to_vec())).collect()
-            }
+            ShardData::Safetensors(file) => file.shapes(),
             ShardData::Pickle(file) => {
                 file.tensor_infos().values().map(|t| (t.name.clone(), t.layout.dims().to_vec())).collect()
             }

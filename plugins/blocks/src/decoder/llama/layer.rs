@@ -6,7 +6,7 @@ use candle_nn::{Linear, Module, ops};
 use super::STD;
 use crate::{
     Result,
-    decoder::{Angles, LlamaConfig},
+    decoder::{Angles, LlamaConfig, joint::Joint},
     kernels,
     layers::{RmsNorm, linear, projection},
     weights::Weights,
@@ -24,12 +24,6 @@ pub struct LlamaLayer {
     down: Linear,
     /// Heads of queries and of keys, and the size of a head.
     heads: [usize; 3],
-}
-
-/// Linear layers of the same input: one product where possible; variables stay apart, so that each can be saved.
-enum Joint<const N: usize> {
-    Fused(Linear),
-    Split([Linear; N]),
 }
 
 impl LlamaLayer {
@@ -96,47 +90,5 @@ impl LlamaLayer {
         let width = self.down.weight().dim(1)?;
         let [gate, up] = self.gate.apart(&self.norm2.forward(&x, true)?, [width; 2])?;
         Ok((&x + self.down.forward(&(gate.silu()? * up)?)?)?)
-    }
-}
-
-impl<const N: usize> Joint<N> {
-    fn new(parts: [Linear; N], weights: &Weights) -> Result<Self> {
-        if weights.trainable() {
-            return Ok(Self::Split(parts));
-        }
-        let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
-        let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
-        Ok(Self::Fused(Linear::new(Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?, bias)))
-    }
-
-    /// All results side by side, without gradients.
-    fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Fused(layer) => kernels::linear(layer, x, None, None),
-            Self::Split(parts) => {
-                let parts = parts.iter().map(|part| part.forward(x)).collect::<candle_core::Result<Vec<_>>>()?;
-                Ok(Tensor::cat(&parts, D::Minus1)?)
-            }
-        }
-    }
-
-    /// Each result of its own width, differentiable.
-    fn apart(&self, x: &Tensor, widths: [usize; N]) -> Result<[Tensor; N]> {
-        let mut parts = Vec::with_capacity(N);
-        match self {
-            Self::Split(layers) => {
-                for layer in layers {
-                    parts.push(layer.forward(x)?);
-                }
-            }
-            Self::Fused(layer) => {
-                let (joint, mut start) = (layer.forward(x)?, 0);
-                for width in widths {
-                    parts.push(joint.narrow(D::Minus1, start, width)?);
-                    start += width;
-                }
-            }
-        }
-        parts.try_into().map_err(|_| crate::Error::Setting("a layer has lost a part".into()))
     }
 }

@@ -2,7 +2,7 @@ use candle_core::{DType, Device, Tensor};
 use candle_nn::{Linear, ops};
 
 use crate::{
-    decoder::{CacheLayer, Packing, Rotary, Span},
+    decoder::{CacheLayer, Packing, Rotary, Span, Together},
     kernels::{self, Heads},
     layers::Activation,
 };
@@ -91,6 +91,7 @@ fn attention_to_a_cache() {
         Span { slot: 0, cached: 163, count: 1 },
         Span { slot: 1, cached: 0, count: 3 },
     ];
+    let together = Together { blocks: vec![3..90, 100..101], reach: 10 };
     for (dtype, tolerance) in FORMATS {
         for (queries, keys, head, window) in
             [(4, 4, 64, None), (6, 2, 128, None), (6, 3, 80, Some(37)), (4, 1, 256, None)]
@@ -99,7 +100,7 @@ fn attention_to_a_cache() {
             let joint = normal(&[144, row], dtype);
             let cache = normal(&[3 * 170, width], dtype);
             compare(&format!("{dtype:?} heads of {head}"), &[joint, cache], tolerance, |t| {
-                let packing = Packing::new(spans.clone()).seeing_each_other(0, &[3..90, 100..101]);
+                let packing = Packing::new(spans.clone()).seeing_each_other(0, together.clone());
                 let layer = CacheLayer { keys: t[1].copy().unwrap(), values: t[1].copy().unwrap(), capacity: 170 };
                 let joint = t[0].copy().unwrap();
                 let angles = Rotary::new(head, 1e4, None).angles(&packing, joint.device()).unwrap();

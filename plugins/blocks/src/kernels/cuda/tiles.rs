@@ -24,13 +24,15 @@ impl Tiles {
     /// Of a packing, for a cache of `capacity` rows a sequence.
     pub fn new(packing: &Packing, capacity: usize, device: &Device) -> Result<Self> {
         let (mut places, mut many, mut one) = (Vec::with_capacity(packing.tokens()), Vec::new(), Vec::new());
+        // Where a packing tells more than that, its tiles are not used.
+        let ends = packing.seen(None).iter().map(|seen| seen.last().map_or(0, |seen| seen.end)).collect::<Vec<_>>();
         let mut first = 0;
         for span in packing.spans() {
             let sequence = span.slot * capacity;
             places.extend((0..span.count).map(|row| (sequence + span.cached + row) as u32));
             for start in (0..span.count).step_by(ROWS) {
                 let count = ROWS.min(span.count - start);
-                let seen = &packing.visible()[first + start..][..count];
+                let seen = &ends[first + start..][..count];
                 let (least, most) = (seen.iter().min().copied(), seen.iter().max().copied());
                 let (least, most) = (least.unwrap_or_default(), most.unwrap_or_default());
                 let tile = [first + start, count, sequence, most, least, span.cached + start];
@@ -39,7 +41,7 @@ impl Tiles {
             }
             first += span.count;
         }
-        let visible: Vec<u32> = packing.visible().iter().map(|&seen| seen as u32).collect();
+        let visible: Vec<u32> = ends.iter().map(|&seen| seen as u32).collect();
         let table = |tiles: Vec<u32>| match tiles.len() / 6 {
             0 => Ok(None),
             rows => Tensor::from_vec(tiles, (rows, 6), device).map(Some),
