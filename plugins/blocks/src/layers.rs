@@ -19,7 +19,7 @@ use crate::{
 pub use activation::Activation;
 pub use attention::{Attention, causal_mask};
 pub use cross_attention::CrossAttention;
-pub use encoder::{Encoder, EncoderConfig, EncoderLayer};
+pub use encoder::{Encoder, EncoderConfig, EncoderLayer, Particulars};
 pub use norm::Norm;
 pub use rms_norm::RmsNorm;
 

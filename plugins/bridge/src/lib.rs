@@ -6,6 +6,7 @@
 
 pub mod classes;
 pub mod convert;
+pub mod files;
 mod options;
 mod pictures;
 mod place;

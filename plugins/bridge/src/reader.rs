@@ -5,6 +5,7 @@
 
 mod session;
 mod splice;
+mod words;
 
 use blocks::{
     decoder::Decoder,
@@ -23,6 +24,7 @@ use crate::{
 };
 use session::Session;
 pub use splice::{Segment, splice};
+pub use words::{ask, beginning};
 
 /// A model that reads images and writes text.
 pub trait Reader: Send + Sync + 'static {

@@ -25,6 +25,9 @@ pub struct LlamaConfig {
     pub output_bias: bool,
     pub mlp_bias: bool,
     pub tie_word_embeddings: bool,
+    /// The checkpoint holds query, key and value as one tensor, and gate and up as one.
+    #[serde(default)]
+    pub fused: bool,
     /// Tokens that a token sees, itself included.
     #[serde(default)]
     pub sliding_window: Option<usize>,
@@ -56,7 +59,7 @@ pub enum RopeScaling {
 }
 
 impl LlamaConfig {
-    /// Reads a configuration whose `model_type` is `llama`, `mistral` or `qwen2`, or `kind` where it is absent or names a
+    /// Reads a configuration whose `model_type` is `llama`, `mistral`, `qwen2` or `phi3`, or `kind` where it is absent or names a
     /// model built around one, as LLaVA's first releases do. What is absent is as `transformers` has it.
     ///
     /// # Errors
@@ -85,6 +88,19 @@ impl LlamaConfig {
                 merged["first_window_layer"] = merged["max_window_layers"].clone();
             }
             "mistral" => {}
+            "phi3" => {
+                merged["fused"] = json!(true);
+                if merged["partial_rotary_factor"] != json!(1.0) && merged["partial_rotary_factor"] != json!(1) {
+                    let found = &merged["partial_rotary_factor"];
+                    return Err(format!("`partial_rotary_factor` is {found}; only whole heads are turned here"));
+                }
+                if !merged["rope_scaling"].is_null() {
+                    return Err(format!(
+                        "`rope_scaling` of `phi3` is {}, which is not built in",
+                        merged["rope_scaling"]
+                    ));
+                }
+            }
             _ => merged["sliding_window"] = Value::Null,
         }
         RopeScaling::unify(&mut merged["rope_scaling"]);
@@ -185,7 +201,14 @@ fn defaults(kind: &str) -> Result<Value, String> {
             "vocab_size": 151936, "intermediate_size": 22016, "max_position_embeddings": 32768,
             "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28
         }),
-        _ => return Err(format!("`{kind}` is no language model known here; known are `llama`, `mistral` and `qwen2`")),
+        "phi3" => json!({
+            "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "max_position_embeddings": 4096,
+            "rms_norm_eps": 1e-5, "partial_rotary_factor": 1.0
+        }),
+        _ => {
+            let known = "`llama`, `mistral`, `qwen2` and `phi3`";
+            return Err(format!("`{kind}` is no language model known here; known are {known}"));
+        }
     };
     for (key, value) in particular.as_object().into_iter().flatten() {
         base[key] = value.clone();
@@ -211,6 +234,9 @@ mod tests {
         let qwen = parse("qwen2", json!({"use_sliding_window": true, "max_window_layers": 3})).unwrap();
         assert_eq!((qwen.window(2), qwen.window(3), qwen.qkv_bias, qwen.output_bias), (None, Some(4096), true, false));
         assert_eq!(parse("qwen2", json!({"sliding_window": 32})).unwrap().window(40), None);
+        let phi = parse("phi3", json!({"sliding_window": 2047, "num_attention_heads": 16})).unwrap();
+        assert_eq!((phi.window(0), phi.num_key_value_heads, phi.fused, phi.qkv_bias), (Some(2047), 16, true, false));
+        assert_eq!(parse("phi3", json!({})).unwrap().window(0), None);
     }
 
     #[test]
@@ -228,5 +254,8 @@ mod tests {
         assert!(parse("gpt", json!({})).unwrap_err().contains("known are `llama`"));
         assert!(parse("llama", json!({"hidden_act": "gelu"})).unwrap_err().contains("\"silu\""));
         assert!(parse("llama", json!({"num_key_value_heads": 5})).unwrap_err().contains("cannot share"));
+        assert!(parse("phi3", json!({"partial_rotary_factor": 0.5})).unwrap_err().contains("whole heads"));
+        let long = json!({"rope_scaling": {"type": "longrope", "short_factor": [1.0], "long_factor": [1.0]}});
+        assert!(parse("phi3", long).unwrap_err().contains("longrope"));
     }
 }

@@ -1,5 +1,5 @@
-//! The decoder of LLaMA (Touvron et al. 2023), Vicuna, Mistral and Qwen2; reference `transformers.LlamaForCausalLM`,
-//! `MistralForCausalLM` and `Qwen2ForCausalLM`, 4.53.1.
+//! The decoder of LLaMA (Touvron et al. 2023), Vicuna, Mistral, Qwen2 and Phi-3; reference
+//! `transformers.LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM` and `Phi3ForCausalLM`, 4.53.1.
 
 mod layer;
 
@@ -39,9 +39,11 @@ impl Llama {
             ("layers.*.query", "model.layers.*.self_attn.q_proj"),
             ("layers.*.key", "model.layers.*.self_attn.k_proj"),
             ("layers.*.value", "model.layers.*.self_attn.v_proj"),
+            ("layers.*.qkv", "model.layers.*.self_attn.qkv_proj"),
             ("layers.*.output", "model.layers.*.self_attn.o_proj"),
             ("layers.*.gate", "model.layers.*.mlp.gate_proj"),
             ("layers.*.up", "model.layers.*.mlp.up_proj"),
+            ("layers.*.gate_up", "model.layers.*.mlp.gate_up_proj"),
             ("layers.*.down", "model.layers.*.mlp.down_proj"),
             ("norm", "model.norm"),
             ("head", "lm_head"),

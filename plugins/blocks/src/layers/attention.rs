@@ -3,15 +3,20 @@
 use candle_core::{D, DType, Device, Tensor};
 use candle_nn::{Linear, Module, ops};
 
-use super::{EncoderConfig, linear};
+use super::{EncoderConfig, Particulars, RmsNorm, linear, projection};
 use crate::{
     Result, kernels,
     weights::{Init, Weights},
 };
 
-/// Multi-head self-attention (Vaswani et al. 2017) with biased projections.
+/// Added to the mean square of queries and keys, whatever a tower adds elsewhere.
+const QK_EPS: f64 = 1e-6;
+
+/// Multi-head self-attention (Vaswani et al. 2017), most often with biased projections.
 pub struct Attention {
     input: Input,
+    /// Of queries and of keys, where they are normalised.
+    norms: Option<[RmsNorm; 2]>,
     output: Linear,
     heads: usize,
     scale: f64,
@@ -30,21 +35,35 @@ impl Attention {
     /// # Errors
     /// As [`Weights::get`].
     pub fn new(config: &EncoderConfig, weights: &Weights) -> Result<Self> {
+        Self::particular(config, Particulars::default(), weights)
+    }
+
+    /// As [`Attention::new`], with particulars, of which `query_norm` and `key_norm` are norms.
+    ///
+    /// # Errors
+    /// As [`Weights::get`].
+    pub fn particular(config: &EncoderConfig, particulars: Particulars, weights: &Weights) -> Result<Self> {
         let width = config.width;
         let std = (width as f64).powf(-0.5);
         let in_std = std * (2.0 * config.depth as f64).powf(-0.5);
+        let layer = if particulars.qkv_bias { linear } else { projection };
         let input = if config.fused_qkv {
             match weights.shape("q_bias") {
                 Some(_) => Input::Fused(without_key_bias(weights, width)?),
-                None => Input::Fused(linear(&weights.at("qkv"), width, 3 * width, in_std)?),
+                None => Input::Fused(layer(&weights.at("qkv"), width, 3 * width, in_std)?),
             }
         } else {
-            let part = |name| linear(&weights.at(name), width, width, in_std);
+            let part = |name| layer(&weights.at(name), width, width, in_std);
             let parts = [part("query")?, part("key")?, part("value")?];
             if weights.trainable() { Input::Split(parts) } else { Input::Fused(fuse(&parts)?) }
         };
+        let norm = |name| RmsNorm::new(&weights.at(name), width, QK_EPS);
+        let norms = match particulars.qk_norm {
+            true => Some([norm("query_norm")?, norm("key_norm")?]),
+            false => None,
+        };
         let output = linear(&weights.at("output"), width, width, std)?;
-        Ok(Self { input, output, heads: config.heads, scale: ((width / config.heads) as f64).powf(-0.5) })
+        Ok(Self { input, norms, output, heads: config.heads, scale: ((width / config.heads) as f64).powf(-0.5) })
     }
 
     /// `[batch, tokens, width]` to the same shape; `mask` is added to the scores `[batch, heads, tokens, tokens]`
@@ -82,16 +101,17 @@ impl Attention {
                 Tensor::cat(&parts, D::Minus1)?
             }
         };
-        kernels::linear(&self.output, &attend(&joint)?, None, Some(residual))
+        kernels::linear(&self.output, &attend(&self.normed(joint, false)?)?, None, Some(residual))
     }
 
     /// The values that each token attends to, mixed: `[batch, tokens, width]`.
     fn mixed(&self, x: &Tensor, mask: Option<&Tensor>, train: bool) -> Result<Tensor> {
         if let (Input::Fused(qkv), None, false) = (&self.input, mask, train) {
-            return kernels::attention(&kernels::linear(qkv, x, None, None)?, self.heads, self.scale);
+            let joint = self.normed(kernels::linear(qkv, x, None, None)?, train)?;
+            return kernels::attention(&joint, self.heads, self.scale);
         }
         let (batch, tokens, width) = x.dims3()?;
-        let [q, k, v] = self.heads_of(x)?;
+        let [q, k, v] = self.heads_of(x, train)?;
         let scores = (q * self.scale)?.matmul(&k.transpose(2, 3)?)?;
         let scores = match mask {
             Some(mask) => add_mask(&scores, mask)?,
@@ -102,21 +122,35 @@ impl Attention {
     }
 
     /// Query, key and value, each `[batch, heads, tokens, width / heads]`.
-    fn heads_of(&self, x: &Tensor) -> Result<[Tensor; 3]> {
+    fn heads_of(&self, x: &Tensor, train: bool) -> Result<[Tensor; 3]> {
         let (batch, tokens, width) = x.dims3()?;
         let (heads, head) = (self.heads, width / self.heads);
         Ok(match &self.input {
             Input::Fused(qkv) => {
-                let split = qkv.forward(x)?.reshape((batch, tokens, 3, heads, head))?;
+                let joint = self.normed(qkv.forward(x)?, train)?;
+                let split = joint.reshape((batch, tokens, 3, heads, head))?;
                 let split = split.permute((2, 0, 3, 1, 4))?.contiguous()?;
                 [split.get(0)?, split.get(1)?, split.get(2)?]
             }
             Input::Split(parts) => {
-                let part =
-                    |p: &Linear| p.forward(x)?.reshape((batch, tokens, heads, head))?.transpose(1, 2)?.contiguous();
-                [part(&parts[0])?, part(&parts[1])?, part(&parts[2])?]
+                let part = |n: usize| -> Result<Tensor> {
+                    let part = parts[n].forward(x)?;
+                    let norm = self.norms.as_ref().and_then(|norms| norms.get(n));
+                    let part = norm.map_or(Ok(part.clone()), |norm| norm.forward(&part, train))?;
+                    Ok(part.reshape((batch, tokens, heads, head))?.transpose(1, 2)?.contiguous()?)
+                };
+                [part(0)?, part(1)?, part(2)?]
             }
         })
+    }
+
+    /// Query, key and value side by side, the first two normalised where they have norms.
+    fn normed(&self, joint: Tensor, train: bool) -> Result<Tensor> {
+        let Some([query, key]) = &self.norms else { return Ok(joint) };
+        let width = joint.dim(D::Minus1)? / 3;
+        let part = |n: usize| joint.narrow(D::Minus1, n * width, width);
+        let parts = [query.forward(&part(0)?, train)?, key.forward(&part(1)?, train)?, part(2)?];
+        Ok(Tensor::cat(&parts, D::Minus1)?)
     }
 }
 
@@ -153,5 +187,6 @@ fn without_key_bias(weights: &Weights, width: usize) -> Result<Linear> {
 fn fuse(parts: &[Linear; 3]) -> Result<Linear> {
     let weight = Tensor::cat(&parts.each_ref().map(Linear::weight), 0)?;
     let biases: Vec<_> = parts.iter().filter_map(Linear::bias).collect();
-    Ok(Linear::new(kernels::stored(&weight)?, Some(Tensor::cat(&biases, 0)?)))
+    let bias = if biases.is_empty() { None } else { Some(Tensor::cat(&biases, 0)?) };
+    Ok(Linear::new(kernels::stored(&weight)?, bias))
 }

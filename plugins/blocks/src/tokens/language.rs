@@ -9,7 +9,7 @@ use std::{ops::Range, path::Path};
 
 use serde::{Deserialize, de::IgnoredAny};
 use tokenizers::{
-    AddedVocabulary, Decoder, Encoding, Model, OffsetType, PreTokenizer, PreTokenizerWrapper, Tokenizer,
+    AddedToken, AddedVocabulary, Decoder, Encoding, Model, OffsetType, PreTokenizer, PreTokenizerWrapper, Tokenizer,
     processors::template::TemplateProcessing,
 };
 
@@ -76,6 +76,18 @@ impl LanguageTokenizer {
                 "no tokenizer here; expected `tokenizer.json`, `tokenizer.model`, or `vocab.json` and `merges.txt`";
             Err(Error::invalid(dir, reason))
         }
+    }
+
+    /// With special tokens behind the others, as far as it does not know them.
+    ///
+    /// # Errors
+    /// A token is empty.
+    pub fn with_special_tokens(mut self, tokens: &[&str]) -> Result<Self> {
+        let tokens = tokens.iter().map(|token| AddedToken::from(*token, true).normalized(false));
+        self.inner.add_special_tokens(tokens.collect::<Vec<_>>()).map_err(refused)?;
+        self.plain = self.inner.get_added_vocabulary().clone();
+        self.plain.set_encode_special_tokens(true);
+        Ok(self)
     }
 
     /// Ids of a text; with `specials`, what the tokenizer puts around it (such as `bos`) is added. Special tokens that

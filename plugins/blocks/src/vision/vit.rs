@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::{
     Error, Result,
-    layers::{Encoder, EncoderConfig, Norm},
+    layers::{Encoder, EncoderConfig, Norm, Particulars},
     weights::{Init, Weights},
 };
 
@@ -39,7 +39,7 @@ pub struct Vit {
     position: Tensor,
     pre_norm: Option<Norm>,
     encoder: Encoder,
-    post_norm: Norm,
+    post_norm: Option<Norm>,
 }
 
 impl VitConfig {
@@ -60,6 +60,19 @@ impl Vit {
     /// # Errors
     /// As [`Weights::get`], or the image is smaller than a patch.
     pub fn new(config: &VitConfig, weights: &Weights) -> Result<Self> {
+        Self::particular(config, Particulars::default(), true, weights)
+    }
+
+    /// As [`Vit::new`], with particulars of the layers and, unless `post_norm`, without a norm behind the last one.
+    ///
+    /// # Errors
+    /// As [`Vit::new`].
+    pub fn particular(
+        config: &VitConfig,
+        particulars: Particulars,
+        post_norm: bool,
+        weights: &Weights,
+    ) -> Result<Self> {
         let (width, eps, patch) = (config.encoder.width, config.encoder.eps, config.patch);
         if config.side() == 0 {
             let size = config.image_size;
@@ -78,8 +91,8 @@ impl Vit {
             },
             position: weights.get("position", (config.tokens(), width), embedding)?,
             pre_norm: config.pre_norm.then(|| Norm::new(&weights.at("pre_norm"), width, eps)).transpose()?,
-            encoder: Encoder::new(&config.encoder, &weights.at("layers"))?,
-            post_norm: Norm::new(&weights.at("post_norm"), width, eps)?,
+            encoder: Encoder::particular(&config.encoder, particulars, &weights.at("layers"))?,
+            post_norm: post_norm.then(|| Norm::new(&weights.at("post_norm"), width, eps)).transpose()?,
             config: config.clone(),
         })
     }
@@ -90,7 +103,7 @@ impl Vit {
     /// The pixels have another shape.
     pub fn class_state(&self, pixels: &Tensor, train: bool) -> Result<Tensor> {
         let tokens = self.hidden(pixels, self.encoder.depth(), train)?;
-        self.post_norm.forward(&tokens.narrow(1, 0, 1)?.squeeze(1)?, train)
+        self.normed(tokens.narrow(1, 0, 1)?.squeeze(1)?, train)
     }
 
     /// Pixels `[batch, channels, side, side]` to all normalised tokens `[batch, tokens, width]`.
@@ -98,7 +111,7 @@ impl Vit {
     /// # Errors
     /// The pixels have another shape.
     pub fn token_states(&self, pixels: &Tensor, train: bool) -> Result<Tensor> {
-        self.post_norm.forward(&self.hidden(pixels, self.encoder.depth(), train)?, train)
+        self.normed(self.hidden(pixels, self.encoder.depth(), train)?, train)
     }
 
     /// Hidden state `[batch, tokens, width]` after the first `depth` layers, before the last norm; `depth` 0 is the
@@ -123,6 +136,10 @@ impl Vit {
     /// Device and number format of the weights.
     pub fn placement(&self) -> (&Device, DType) {
         (self.position.device(), self.position.dtype())
+    }
+
+    fn normed(&self, states: Tensor, train: bool) -> Result<Tensor> {
+        self.post_norm.as_ref().map_or(Ok(states.clone()), |norm| norm.forward(&states, train))
     }
 
     fn embed(&self, pixels: &Tensor) -> Result<Tensor> {

@@ -1,14 +1,12 @@
 //! `config.json` of LLaVA's checkpoints, of their authors and of `transformers` (4.53.1), with the defaults of the latter.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use blocks::{Error, Result, decoder::LlamaConfig, layers::Activation};
+use bridge::files::{Parsed, id, object, stop_ids, stop_ids_of, text};
 use serde_json::{Map, Value};
 
 use super::vision::Vision;
-
-/// A refusal, to which the file is added.
-type Parsed<T> = std::result::Result<T, String>;
 
 /// What a model reads of `config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,17 +72,13 @@ impl Config {
     /// A file is missing or corrupt, or `config.json` is none of a LLaVA that is built in.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
-        let raw = read(&path)?;
+        let raw = object(&path)?;
         let parsed = match raw.keys().any(|key| key.starts_with("mm_")) {
             true => Self::authors(&raw),
             false => Self::hub(&raw),
         };
         let mut config = parsed.map_err(|reason| Error::invalid(&path, reason))?;
-        let generation = dir.join("generation_config.json");
-        if generation.is_file() {
-            let ends = ids(&read(&generation)?, "eos_token_id").map_err(|reason| Error::invalid(generation, reason))?;
-            config.stop_ids = ends.or(config.stop_ids);
-        }
+        config.stop_ids = stop_ids(dir, config.stop_ids)?;
         Ok(config)
     }
 
@@ -125,7 +119,7 @@ impl Config {
                 bias: raw.get("multimodal_projector_bias") != Some(&Value::Bool(false)),
             },
             image_id: image.map_or(Ok(32000), id)?,
-            stop_ids: stop_ids(language, &[raw, words])?,
+            stop_ids: stop_ids_of(language, &[raw, words])?,
         })
     }
 
@@ -169,7 +163,7 @@ impl Config {
             },
             // Their code has no id for images; the first behind the vocabulary is what conversions give to them.
             image_id: words.vocab_size as u32,
-            stop_ids: stop_ids(language, &[raw])?,
+            stop_ids: stop_ids_of(language, &[raw])?,
             text: words,
         })
     }
@@ -195,18 +189,6 @@ impl Features {
     }
 }
 
-/// Reads a JSON object.
-pub fn read(path: &Path) -> Result<Map<String, Value>> {
-    let path: PathBuf = path.to_path_buf();
-    let text = std::fs::read_to_string(&path).map_err(|source| Error::Read { path: path.clone(), source })?;
-    serde_json::from_str(&text).map_err(|e| Error::invalid(&path, format!("not a configuration: {e}")))
-}
-
-/// The text under `key`; null says nothing.
-pub fn text<'a>(raw: &'a Map<String, Value>, key: &str, default: &'a str) -> &'a str {
-    raw.get(key).and_then(Value::as_str).unwrap_or(default)
-}
-
 /// Names of the layers, which have those of the activations between them.
 fn projector_layers(kind: &str) -> Parsed<Vec<String>> {
     if kind == "linear" {
@@ -222,35 +204,6 @@ fn projector_layers(kind: &str) -> Parsed<Vec<String>> {
 fn language(kind: &str) -> Parsed<&'static str> {
     let known = ["llama", "mistral", "qwen2"].into_iter().find(|known| *known == kind);
     known.ok_or_else(|| format!("the language model is `{kind}`; known are `llama`, `mistral` and `qwen2`"))
-}
-
-/// Of the first file part that names any, else the default of the language model's class.
-fn stop_ids(language: &str, parts: &[&Map<String, Value>]) -> Parsed<Option<Vec<u32>>> {
-    for part in parts {
-        if let Some(ids) = ids(part, "eos_token_id")? {
-            return Ok(Some(ids));
-        }
-    }
-    let refused = parts.last().is_some_and(|part| part.contains_key("eos_token_id"));
-    Ok(match (refused, language) {
-        (true, _) => Some(Vec::new()),
-        (false, "qwen2") => None,
-        (false, _) => Some(vec![2]),
-    })
-}
-
-/// A number or a list of them; null says nothing.
-fn ids(raw: &Map<String, Value>, key: &str) -> Parsed<Option<Vec<u32>>> {
-    match raw.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Array(ids)) => ids.iter().map(id).collect::<Parsed<_>>().map(Some),
-        Some(value) => Ok(Some(vec![id(value)?])),
-    }
-}
-
-fn id(value: &Value) -> Parsed<u32> {
-    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
-    id.ok_or_else(|| format!("{value} is no id of a token"))
 }
 
 fn whole(value: &Value) -> Parsed<i64> {

@@ -7,13 +7,13 @@ use blocks::{
     Error, Result,
     image::{ImageProcessor, Pixels},
 };
-use bridge::Preprocess;
+use bridge::{
+    Preprocess,
+    files::{object, text},
+};
 use serde_json::{Map, Value};
 
-use super::{
-    config::{read, text},
-    vision::{Family, Vision},
-};
+use super::vision::{Family, Vision};
 
 /// Mean colour of OpenAI's images.
 const OPENAI: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
@@ -51,7 +51,7 @@ impl Processor {
             let background = (fit == Some(Fit::Pad)).then(|| colour(mean_of(vision.family)));
             return Ok(Self { background, inner });
         };
-        let raw = read(&path)?;
+        let raw = object(&path)?;
         let (family, pads) = match named {
             true => class(&raw).map_err(|reason| Error::invalid(&path, reason))?,
             false => (vision.family, false),

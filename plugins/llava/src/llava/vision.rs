@@ -7,10 +7,9 @@ use blocks::{
     layers::{Activation, EncoderConfig},
     vision::VitConfig,
 };
+use bridge::files::{object, text};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use super::config::{read, text};
 
 /// A vision tower.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,7 +88,7 @@ impl Vision {
     /// The file is missing, or of another model.
     pub fn from_dir(dir: &Path) -> Result<Self> {
         let path = dir.join("config.json");
-        let raw = read(&path)?;
+        let raw = object(&path)?;
         let vision = match text(&raw, "model_type", "") {
             "clip" | "siglip" => {
                 let mut vision = raw.get("vision_config").and_then(Value::as_object).cloned().unwrap_or_default();

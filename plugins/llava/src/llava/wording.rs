@@ -2,18 +2,16 @@
 
 use std::path::Path;
 
-use blocks::{
-    chat::{ChatTemplate, Content, Message, Part},
-    tokens::LanguageTokenizer,
-};
+use blocks::{chat::ChatTemplate, tokens::LanguageTokenizer};
 use bridge::{
     convert::{config, input},
-    reader::{Seen, Segment},
+    files::{object, text},
+    reader::{Seen, Segment, ask, beginning},
 };
 use plugin_api::{Error, Result};
 use serde_json::Value;
 
-use super::config::{Config, Layout, read, text};
+use super::config::{Config, Layout};
 
 /// What stands for an image, unless the processor's configuration says otherwise.
 const IMAGE: &str = "<image>";
@@ -101,17 +99,7 @@ impl Wording {
             _ if raw && question.contains(&self.token) => Ok(question.to_string()),
             _ if raw => Ok(format!("{pictures}{question}")),
             Template::Around(before, after) => Ok(format!("{before}{pictures}{question}{after}")),
-            Template::Chat(chat) => {
-                let message = match chat.takes_parts() {
-                    true => {
-                        let mut parts = vec![Part::Image; images];
-                        parts.push(Part::Text { text: question.to_string() });
-                        Message { role: "user".into(), content: Content::Parts(parts) }
-                    }
-                    false => Message::text("user", format!("{pictures}{question}")),
-                };
-                chat.render(&[message], true).map_err(input)
-            }
+            Template::Chat(chat) => ask(chat, &self.image, question, images).map_err(input),
         }
     }
 
@@ -122,7 +110,7 @@ impl Wording {
     pub fn segments(&self, tokenizer: &LanguageTokenizer, text: &str, pictures: &[Seen<'_>]) -> Result<Vec<Segment>> {
         let texts = match self.whole {
             true => {
-                let ids = beginning(tokenizer, text)?;
+                let ids = beginning(tokenizer, text).map_err(input)?;
                 ids.split(|id| *id == self.id).map(<[u32]>::to_vec).collect()
             }
             false => self.pieces(tokenizer, text)?,
@@ -143,19 +131,10 @@ impl Wording {
         let spaced =
             |piece: &str| format!("{}{piece}", if piece.starts_with(' ') && self.takes_space { " " } else { "" });
         let mut pieces = text.split(&self.token).map(spaced);
-        let first = beginning(tokenizer, &pieces.next().unwrap_or_default())?;
+        let first = beginning(tokenizer, &pieces.next().unwrap_or_default()).map_err(input)?;
         let skipped = usize::from(first.first().is_some_and(|id| Some(*id) == tokenizer.bos()));
         let rest = pieces.map(|piece| Ok(tokenizer.encode(&piece, true).map_err(input)?.split_off(skipped)));
         std::iter::once(Ok(first)).chain(rest).collect()
-    }
-}
-
-/// Ids of a text from its beginning on, which is not put before it where the text spells it out.
-fn beginning(tokenizer: &LanguageTokenizer, text: &str) -> Result<Vec<u32>> {
-    let ids = tokenizer.encode(text, false).map_err(input)?;
-    match ids.first().is_some_and(|id| Some(*id) == tokenizer.bos()) {
-        true => Ok(ids),
-        false => tokenizer.encode(text, true).map_err(input),
     }
 }
 
@@ -192,7 +171,7 @@ fn template(dir: &Path, settings: &Config, named: Option<Named>) -> Result<Templ
 fn image_token(dir: &Path) -> blocks::Result<String> {
     for file in ["tokenizer_config.json", "processor_config.json"] {
         let path = dir.join(file);
-        let raw = if path.is_file() { read(&path)? } else { continue };
+        let raw = if path.is_file() { object(&path)? } else { continue };
         let extra = raw.get("extra_special_tokens").and_then(Value::as_object);
         let named = [Some(&raw), extra].into_iter().flatten().map(|part| text(part, "image_token", ""));
         if let Some(token) = named.into_iter().find(|token| !token.is_empty()) {

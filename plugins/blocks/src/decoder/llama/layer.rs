@@ -27,7 +27,8 @@ pub struct LlamaLayer {
 }
 
 impl LlamaLayer {
-    /// Takes `norm1`, `query`, `key`, `value`, `output`, `norm2`, `gate`, `up` and `down`.
+    /// Takes `norm1`, `query`, `key`, `value`, `output`, `norm2`, `gate`, `up` and `down`, or with
+    /// [`LlamaConfig::fused`] `qkv` in place of the first three and `gate_up` in place of those two.
     pub fn new(config: &LlamaConfig, depth: usize, weights: &Weights) -> Result<Self> {
         let (width, mlp, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
         let (queries, keys) = (config.query_width(), config.key_width());
@@ -37,14 +38,21 @@ impl LlamaLayer {
             true => linear(&weights.at(name), input, output, std),
             false => projection(&weights.at(name), input, output, std),
         };
-        let input = |name, output| layer(name, width, output, config.qkv_bias, STD);
-        let gate = |name| layer(name, width, mlp, config.mlp_bias, STD);
+        let part = |name, output| layer(name, width, output, config.qkv_bias, STD);
+        let gate = |name, output| layer(name, width, output, config.mlp_bias, STD);
+        let (input, gate) = match config.fused {
+            true => (Joint::Fused(part("qkv", queries + 2 * keys)?), Joint::Fused(gate("gate_up", 2 * mlp)?)),
+            false => (
+                Joint::new([part("query", queries)?, part("key", keys)?, part("value", keys)?], weights)?,
+                Joint::new([gate("gate", mlp)?, gate("up", mlp)?], weights)?,
+            ),
+        };
         Ok(Self {
             norm1: RmsNorm::new(&weights.at("norm1"), width, eps)?,
-            input: Joint::new([input("query", queries)?, input("key", keys)?, input("value", keys)?], weights)?,
+            input,
             output: layer("output", queries, width, config.output_bias, last_std)?,
             norm2: RmsNorm::new(&weights.at("norm2"), width, eps)?,
-            gate: Joint::new([gate("gate")?, gate("up")?], weights)?,
+            gate,
             down: layer("down", mlp, width, config.mlp_bias, last_std)?,
             heads: [config.num_attention_heads, config.num_key_value_heads, config.head_dim],
         })

@@ -1,0 +1,5 @@
+//! Plugin of InternVL in the layout of `transformers`.
+
+pub mod internvl;
+
+plugin_api::export_plugin!();

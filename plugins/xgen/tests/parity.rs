@@ -1,0 +1,10 @@
+//! The architecture of this plugin against its reference, on the checkpoints that `tests/parity/xgen.py` wrote, and against
+//! checkpoints that are wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
+
+mod parity {
+    #[path = "../../../internvl/tests/parity/cases.rs"]
+    pub mod cases;
+    pub mod xgen;
+}
