@@ -5,6 +5,7 @@ use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -32,7 +33,7 @@ impl Store {
             .truncate(false)
             .open(path)
             .map_err(Error::io(path))?;
-        file.try_lock().map_err(|e| match e {
+        lock(&file).map_err(|e| match e {
             TryLockError::WouldBlock => {
                 Error::failed(format!("{}: another process is filling this cell; wait for it", path.display()))
             }
@@ -125,6 +126,17 @@ fn parse(path: &Path, text: &[u8]) -> Result<Vec<Prediction>> {
             })
         })
         .collect()
+}
+
+/// A child that this process has just forked holds its locks until it becomes another program, so one refusal says little.
+fn lock(file: &File) -> std::result::Result<(), TryLockError> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            outcome => return outcome,
+        }
+    }
+    file.try_lock()
 }
 
 #[cfg(test)]

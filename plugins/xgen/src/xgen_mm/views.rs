@@ -153,7 +153,7 @@ mod tests {
     fn the_canvas_keeps_most_of_the_image() {
         let canvases = GRIDS.map(|(columns, rows)| (columns * 10, rows * 10));
         let cases =
-            [((40, 40), (20, 20)), ((60, 20), (30, 10)), ((10, 90), (10, 30)), ((5, 9), (10, 20)), ((9, 5), (20, 10))];
+            [((40, 40), (20, 20)), ((60, 20), (30, 10)), ((10, 90), (10, 30)), ((5, 9), (10, 20)), ((9, 5), (10, 20))];
         for (size, expected) in cases {
             assert_eq!(best(size, &canvases), expected, "{size:?}");
         }
