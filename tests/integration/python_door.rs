@@ -291,9 +291,15 @@ fn native_generative_models_answer_as_their_reference_implementations() {
     let bench = Bench::new();
     let goldens = root().join("tests/parity");
     let image = goldens.join("clip/images/tall.png");
-    for (model, case) in
-        [("llava-1.5", "llava/llama"), ("blip-vqa", "blip_generate/answering"), ("blip2", "blip2/inserted")]
-    {
+    for (model, case) in [
+        ("llava-1.5", "llava/llama"),
+        ("blip-vqa", "blip_generate/answering"),
+        ("blip2", "blip2/inserted"),
+        ("internvl3", "internvl/qwen2"),
+        ("qwen2-vl", "qwen2_vl/hub"),
+        ("qwen2.5-vl", "qwen2_5_vl/hub"),
+        ("medgemma", "gemma3/medgemma"),
+    ] {
         let (weights, image) = (goldens.join(case), image.to_string_lossy());
         let (said, found) = parity(&bench, &[model, "--weights", &weights.to_string_lossy(), "--image", &image]);
         assert_eq!(said.code, Some(0), "{model}: {found:#} {said:#?}");

@@ -70,14 +70,6 @@ impl<'a> Options<'a> {
         self.read(name, &expected, |given| values.iter().find(|(value, _)| given == value).map(|(_, value)| *value))
     }
 
-    /// Whether something is asked for; without the option it is not.
-    ///
-    /// # Errors
-    /// The option is neither true nor false.
-    pub fn flag(&self, name: &str) -> Result<bool> {
-        Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(false))
-    }
-
     /// Whether `compat = "medvlmbench"` is given.
     ///
     /// # Errors

@@ -79,7 +79,7 @@ pub fn open(open: Open) -> Result<Generator<XGenMm>> {
     let options = Options::new("xgen_mm", &open.options, &known)?;
     let told = [("prompt", Told::Prompt), ("question", Told::Question)];
     let told = options.choice("instruction", &told)?.unwrap_or(Told::Prompt);
-    let anyres = options.flag("anyres")? && !options.medvlmbench()?;
+    let anyres = options.flag("anyres")?.unwrap_or(false) && !options.medvlmbench()?;
 
     let weights = Weights::open(&place.dir, &keys::NAMES, place.dtype, &place.device).map_err(config)?;
     let settings = Config::new(&place.dir, &weights).map_err(config)?;

@@ -190,7 +190,7 @@ fn what_to_install_is_said_in_one_sentence() {
         said.refused(3, sentence);
     };
     refused("nvila-authors", "none", "-m pip install 'git+https://github.com/NVlabs/VILA'`");
-    refused("xgen-mm-authors", "none", "-m pip install torch transformers==4.41.1 open_clip_torch==2.24.0");
+    refused("xgen-mini-v1-authors", "none", "-m pip install torch transformers==4.41.1 open_clip_torch==2.24.0");
     refused("xraygpt-authors", "none", "clone https://github.com/mbzuai-oryx/XrayGPT, install what it requires");
     bench.write("llava/llava/__init__.py", "from llava import conversation\n");
     bench.write("llava/llava/conversation.py", "");
@@ -222,18 +222,19 @@ fn xgen_answers_by_the_code_in_its_checkpoint() {
         command.output().unwrap().into()
     };
     let image = image.to_string_lossy();
-    let asked = ["infer", "xgen-mm-authors", "--image", &image, "--prompt", prompt, "--json", "--max-new-tokens", "8"];
+    let asked =
+        ["infer", "xgen-mini-v1-authors", "--image", &image, "--prompt", prompt, "--json", "--max-new-tokens", "8"];
     let seen: Value = serde_json::from_str(&run(&asked).well().out).unwrap();
     let expected: Value = serde_json::from_str(&bench.read("tiny/expected.json")).unwrap();
     for key in ["generated_ids", "text", "finish"] {
         assert_eq!(seen[key], expected[key], "{key}: {seen:#}");
     }
     assert_eq!(seen["arrays"], json!({ "pixel_values": [2, 3, 14, 14], "first_logits": expected["logits"] }));
-    run(&["check", "plugins/python.so", "--model", "xgen-mm-authors"]).well();
+    run(&["check", "plugins/python.so", "--model", "xgen-mini-v1-authors"]).well();
 
     let code = format!("{}\nimport no_such_package\n", bench.read("tiny/modeling_tiny.py"));
     bench.write("tiny/modeling_tiny.py", code);
-    let refused = run(&["check", "plugins/python.so", "--model", "xgen-mm-authors"]);
+    let refused = run(&["check", "plugins/python.so", "--model", "xgen-mini-v1-authors"]);
     refused.refused(3, "no_such_package");
     assert!(refused.err.contains("install torch transformers==4.41.1"), "{refused:#?}");
 }
