@@ -2,7 +2,7 @@
 
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
+use candle_core::{CpuStorage, D, DType, InplaceOp2, InplaceOp3, Layout, Result, Tensor};
 use candle_nn::{Linear, Module};
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
@@ -34,6 +34,7 @@ pub fn linear(
     let x = &x.contiguous()?;
     let product = match few_rows(x, layer.weight())? {
         Some(product) => product,
+        None if widened(layer.weight()) => in_pieces(x, layer.weight())?,
         None => Linear::new(layer.weight().clone(), None).forward(x)?,
     };
     let bias = layer.bias();
@@ -53,6 +54,25 @@ pub fn linear(
         (Some(bias), Some(residual)) => product.inplace_op3(bias, residual, &finish(Second::Bias))?,
     }
     Ok(product)
+}
+
+/// Values of a weight that are in memory as f32 at a time.
+const PIECE: usize = 1 << 20;
+
+/// Whether candle 0.11.1 would multiply by a copy of all of the weight's storage as f32.
+fn widened(weight: &Tensor) -> bool {
+    weight.device().is_cpu() && weight.dtype() == DType::BF16
+}
+
+/// The same product, for which no more than a piece of the weight is widened at a time.
+fn in_pieces(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
+    let (outputs, inputs) = weight.dims2()?;
+    let (wide, most) = (x.to_dtype(DType::F32)?, (PIECE / inputs.max(1)).max(1));
+    let parts = (0..outputs).step_by(most).map(|first| {
+        let piece = weight.narrow(0, first, most.min(outputs - first))?.to_dtype(DType::F32)?;
+        Linear::new(piece, None).forward(&wide)?.to_dtype(weight.dtype())
+    });
+    Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1)
 }
 
 /// Adds the bias, on_cpu the activation, adds the residual.
@@ -180,6 +200,20 @@ mod tests {
     use candle_core::{DType, Device};
 
     use super::*;
+
+    #[test]
+    fn a_weight_of_16_bits_in_pieces_is_the_same() {
+        let normal = |shape: (usize, usize)| Tensor::randn(0f32, 1.0, shape, &Device::Cpu).unwrap();
+        let half = |shape| normal(shape).to_dtype(DType::BF16).unwrap();
+        let layer = Linear::new(half((2 * PIECE / 4096 + 3, 4096)), None);
+        let x = half((2, 4096)).unsqueeze(0).unwrap();
+        let wide = |t: &Tensor| t.to_dtype(DType::F32).unwrap();
+        let (found, exact) = (linear(&layer, &x, None, None).unwrap(), layer.forward(&x).unwrap());
+        assert_eq!((found.dims(), found.dtype()), (exact.dims(), DType::BF16));
+        let difference = (wide(&found) - wide(&exact)).unwrap().abs().unwrap().max_all().unwrap();
+        // Sums of 4096 products, rounded to eight bits.
+        assert!(difference.to_scalar::<f32>().unwrap() <= 2.0, "{difference}");
+    }
 
     #[test]
     fn equals_the_operations_of_candle() {
