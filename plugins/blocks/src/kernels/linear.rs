@@ -55,7 +55,7 @@ pub fn linear(
     Ok(product)
 }
 
-/// Adds the bias, on_cpu the activation, adds the residual.
+/// Adds the bias, applies the activation, adds the residual.
 struct Finish {
     /// Length of a row of the product.
     width: usize,
