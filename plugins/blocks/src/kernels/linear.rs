@@ -75,7 +75,7 @@ fn in_pieces(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, D::Minus1)
 }
 
-/// Adds the bias, on_cpu the activation, adds the residual.
+/// Adds the bias, applies the activation, adds the residual.
 struct Finish {
     /// Length of a row of the product.
     width: usize,
