@@ -12,7 +12,8 @@ use std::{
     },
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use plugin_api::{
@@ -42,6 +43,9 @@ pub struct Settings {
 
 /// Longest time that a plugin may take to be mapped and described.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest time that a worker without a task may take to end.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Shared memory at the start; it grows with the largest batch.
 const SHARED_BYTES: u64 = 64 << 20;
@@ -195,8 +199,12 @@ impl Door for Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // Hanging up ends a healthy worker; the kill is for one that is busy.
+        // Hanging up ends a healthy worker, which may still have something to say to the log; the kill is for one that is busy.
         let _ = self.socket.shutdown(Shutdown::Both);
+        let patience = Instant::now() + FAREWELL;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(2));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -44,12 +44,17 @@ impl Journal {
         Self { last, thread }
     }
 
-    /// The last lines of a process that ended; waits a moment for what is still in the pipe.
-    pub fn last_lines(&self) -> Vec<String> {
+    /// Waits a moment for what a process that ended has left in the pipe.
+    pub fn settle(&self) {
         let patience = Instant::now() + Duration::from_millis(500);
         while !self.thread.is_finished() && Instant::now() < patience {
             thread::sleep(Duration::from_millis(2));
         }
+    }
+
+    /// The last lines of a process that ended.
+    pub fn last_lines(&self) -> Vec<String> {
+        self.settle();
         self.last.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 }

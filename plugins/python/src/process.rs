@@ -142,6 +142,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.guard.end();
         let _ = self.child.wait();
+        self.journal.settle();
     }
 }
 
