@@ -79,6 +79,15 @@ pub struct Suite {
     /// Checkpoint directories that replace the rows' own, by model.
     #[serde(default)]
     pub weights: BTreeMap<String, PathBuf>,
+    /// Models that were made for medicine; the others are generalists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub specialists: Vec<String>,
+    /// Datasets that a model was trained on data of, by model, as its authors say; it is out of its domain on all others.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_domain: BTreeMap<String, Vec<String>>,
+    /// A table of published values, to be shown beside the run's own and never mixed with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PathBuf>,
 }
 
 /// A dataset split with the task that is evaluated on it.
@@ -142,7 +151,8 @@ impl Suite {
         }
         check_name("suite", &suite.name)?;
         let base = path.parent().unwrap_or(Path::new("."));
-        for root in suite.datasets.iter_mut().filter_map(|d| d.root.as_mut()).chain(suite.weights.values_mut()) {
+        let roots = suite.datasets.iter_mut().filter_map(|d| d.root.as_mut()).chain(suite.weights.values_mut());
+        for root in roots.chain(&mut suite.published) {
             *root = base.join(&*root);
         }
         let lists = [
@@ -160,16 +170,35 @@ impl Suite {
                 format!("bootstrap.level = {} is not between 0 and 1", suite.bootstrap.level),
             ));
         }
-        for chosen in suite.datasets.iter().flat_map(|dataset| &dataset.models) {
-            if !suite.models.contains(chosen) {
-                let known = suggest(chosen, suite.models.iter().map(String::as_str));
-                return Err(Error::invalid(path, format!("`{chosen}` is none of the suite's models{known}")));
+        let chosen = suite.datasets.iter().flat_map(|dataset| &dataset.models);
+        for model in chosen.chain(&suite.specialists).chain(suite.in_domain.keys()) {
+            if !suite.models.contains(model) {
+                let known = suggest(model, suite.models.iter().map(String::as_str));
+                return Err(Error::invalid(path, format!("`{model}` is none of the suite's models{known}")));
+            }
+        }
+        for dataset in suite.in_domain.values().flatten() {
+            if !suite.datasets.iter().any(|d| d.id == *dataset) {
+                let known = suggest(dataset, suite.datasets.iter().map(|d| d.id.as_str()));
+                return Err(Error::invalid(path, format!("`{dataset}` is none of the suite's datasets{known}")));
             }
         }
         grants::check(&suite.judges, path)?;
         remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
         Ok(suite)
+    }
+}
+
+impl Suite {
+    /// Whether a model was made for medicine.
+    pub fn is_specialist(&self, model: &str) -> bool {
+        self.specialists.iter().any(|specialist| specialist == model)
+    }
+
+    /// Whether a model was trained on data of a dataset, as far as its authors say.
+    pub fn is_in_domain(&self, model: &str, dataset: &str) -> bool {
+        self.in_domain.get(model).is_some_and(|known| known.iter().any(|id| id == dataset))
     }
 }
 
@@ -263,6 +292,17 @@ mod tests {
         assert_eq!((chosen.usages(&suite), all.usages(&suite)), (&[Usage::LinearProbe][..], &[Usage::ZeroShot][..]));
         let error = dataset("['bb']").expect_err("unknown").to_string();
         assert!(error.ends_with("`bb` is none of the suite's models; did you mean `b`?"), "{error}");
+    }
+
+    #[test]
+    fn what_a_model_has_seen_is_said_of_the_suites_own_models_and_datasets() {
+        let labels = |rest: &str| read(&format!("models = ['a', 'b']\n{rest}\n[[dataset]]\nid = 'x'\n"));
+        let suite = labels("specialists = ['b']\nin_domain.b = ['x']").expect("valid");
+        assert_eq!((suite.is_specialist("a"), suite.is_specialist("b")), (false, true));
+        assert_eq!((suite.is_in_domain("a", "x"), suite.is_in_domain("b", "x")), (false, true));
+        let error = labels("in_domain.b = ['xx']").expect_err("unknown").to_string();
+        assert!(error.ends_with("`xx` is none of the suite's datasets; did you mean `x`?"), "{error}");
+        assert!(labels("specialists = ['c']").is_err() && labels("in_domain.c = ['x']").is_err());
     }
 
     #[test]
