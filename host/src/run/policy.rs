@@ -154,6 +154,8 @@ mod tests {
             dir: dir.join("run"),
             settings,
             cells: vec![cell],
+            blocked: Vec::new(),
+            excluded: Vec::new(),
             judges: Vec::new(),
             embed,
             remotes: vec![remote],

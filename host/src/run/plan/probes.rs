@@ -10,11 +10,20 @@ use plugin_api::{Capability, PluginInfo, abi::ABI_VERSION};
 use super::{ModelSource, probe};
 use crate::{
     config::Suite,
-    error::{Error, Result},
+    error::{Error, Result, suggest},
     ids::digest,
     model::{PluginFile, Row, weights},
     run::{Catalogs, EmbedRecord, EmbedSource, Settings, remote},
 };
+
+/// A model that is at hand.
+pub(super) struct Candidate {
+    /// Its name in the suite.
+    pub name: String,
+    pub source: ModelSource,
+    pub capabilities: Vec<Capability>,
+    pub digests: BTreeMap<String, String>,
+}
 
 /// Each plugin is probed once and each checkpoint hashed once, however many cells share them.
 pub(super) struct Probes<'a> {
@@ -26,6 +35,29 @@ pub(super) struct Probes<'a> {
 impl<'a> Probes<'a> {
     pub fn new(settings: &'a Settings) -> Self {
         Self { settings, infos: BTreeMap::new(), digests: BTreeMap::new() }
+    }
+
+    /// A model of the suite, with its library, its checkpoint and what it can do.
+    pub fn candidate(&mut self, name: &str, row: &Row, plugin: &PluginFile, suite: &Suite) -> Result<Candidate> {
+        let info = self.info(plugin)?;
+        let architecture = info.architectures.iter().find(|a| a.id == row.architecture).ok_or_else(|| {
+            let known = suggest(&row.architecture, info.architectures.iter().map(|a| a.id.as_str()));
+            let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
+            Error::invalid(place, format!("model `{name}` wants architecture `{}`{known}", row.architecture))
+        })?;
+        let weights = weights::find(row, plugin, suite.weights.get(name).map(PathBuf::as_path))?;
+        let mut digests = self.model_digests(row, plugin, weights.as_deref())?;
+        digests.insert("device".into(), self.settings.device.clone());
+        digests.insert("dtype".into(), self.settings.dtype.clone());
+        if let Some(dir) = &self.settings.adapter {
+            digests.insert("adapter".into(), self.digest(dir, weights::digest)?);
+        }
+        Ok(Candidate {
+            name: name.into(),
+            source: ModelSource { row: row.clone(), plugin: plugin.clone(), weights },
+            capabilities: architecture.capabilities.clone(),
+            digests,
+        })
     }
 
     pub fn info(&mut self, plugin: &PluginFile) -> Result<PluginInfo> {
