@@ -118,6 +118,9 @@ pub struct Evaluation {
     /// Form of the questions, by its name in the manifest; the raw question when absent.
     #[serde(default)]
     pub template: Option<String>,
+    /// The split that adapters are fitted on; `train` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<String>,
     /// Directory of the copy.
     #[serde(default)]
     pub root: Option<PathBuf>,
@@ -223,6 +226,18 @@ impl Evaluation {
     /// Whether one of the suite's models meets it.
     pub fn meets(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|chosen| chosen == model)
+    }
+
+    /// The split that adapters are fitted on.
+    pub fn training_split(&self) -> &str {
+        self.train.as_deref().unwrap_or("train")
+    }
+
+    /// The split that chooses among adapters, of a dataset with these splits; without one, some of the training patients
+    /// do. What is evaluated never chooses, nor does what belongs to another training split.
+    pub fn validation_split<'a>(&self, mut splits: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+        let own = self.training_split() == "train" && self.split != "validation";
+        splits.find(|split| own && *split == "validation").map(String::as_str)
     }
 
     /// How models are used with it, in a suite that uses them like this.

@@ -103,6 +103,7 @@ impl RunArgs {
             return Err(Error::usage("--base-url is for remote models, and the suite names none"));
         }
         if self.dry_run {
+            plan.leave_out_blocked();
             return dry_run::show(&plan, self.json);
         }
         if self.skip_blocked {

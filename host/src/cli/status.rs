@@ -78,7 +78,8 @@ impl StatusArgs {
             batch_size: 1,
             adapter: None,
         };
-        let plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir, &filter)?;
+        let mut plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir, &filter)?;
+        plan.leave_out_blocked();
         let mut cells = status::status(&plan)?;
         cells.retain(|standing| filter.accepts_state(standing.state.name()));
         if self.json {

@@ -1,8 +1,8 @@
 //! Suites that build on others, and values that a command line replaces.
 //!
 //! `include = ["base.toml"]` reads those files first, in order; what a file says itself counts more. Tables are joined
-//! key by key, a `[[dataset]]` of the same `id`, `task` and `split` is changed and any other is added, an `[[exclude]]` is
-//! added, and every other list replaces the one before.
+//! key by key, a `[[dataset]]` of the same `id` and `task` (and `split`, where both name one) is changed and any other is
+//! added, an `[[exclude]]` is added, and every other list replaces the one before.
 
 use std::path::{Path, PathBuf};
 
@@ -76,7 +76,8 @@ fn join(table: &mut Table, more: Table) {
 }
 
 fn join_dataset(datasets: &mut Vec<Value>, new: Value) {
-    let same = |old: &&mut Value| ["id", "task", "split"].iter().all(|key| old.get(*key) == new.get(*key));
+    let other_split = |old: &Value| matches!((old.get("split"), new.get("split")), (Some(a), Some(b)) if a != b);
+    let same = |old: &&mut Value| ["id", "task"].iter().all(|key| old.get(*key) == new.get(*key)) && !other_split(old);
     match (datasets.iter_mut().find(same), new) {
         (Some(Value::Table(old)), Value::Table(new)) => join(old, new),
         (_, new) => datasets.push(new),
@@ -107,10 +108,10 @@ mod tests {
 
     #[test]
     fn a_suite_changes_what_it_includes() {
-        let base = "models = ['a', 'b']\nseeds = [0, 1]\nweights.a = 'w'\n[[dataset]]\nid = 'x'\nroot = 'r'\n\
+        let base = "models = ['a', 'b']\nseeds = [0, 1]\nweights.a = 'w'\n[[dataset]]\nid = 'x'\nroot = 'r'\nsplit = 'test'\n\
                     [[exclude]]\nmodels = ['a']\nreason = 'too large'\n";
-        let own = "include = ['sub/base.toml']\nseeds = [7]\n[[dataset]]\nid = 'x'\nsplit = 'test'\n\
-                   [[dataset]]\nid = 'x'\nlabels = 'no'\n";
+        let own = "include = ['sub/base.toml']\nseeds = [7]\n[[dataset]]\nid = 'x'\ntrain = 'all'\n\
+                   [[dataset]]\nid = 'x'\nsplit = 'other'\nlabels = 'no'\n";
         let own = own.replace("labels = 'no'", "usages = ['linear-probe']");
         let dir = files(&[("sub/base.toml", base), ("own.toml", &own)]);
         let suite =
@@ -121,7 +122,7 @@ mod tests {
         assert_eq!(suite.weights["a"], dir.path().join("sub/w"));
         let datasets: Vec<(Option<PathBuf>, usize)> =
             suite.datasets.iter().map(|d| (d.root.clone(), d.usages.len())).collect();
-        assert_eq!(datasets, [(Some(dir.path().join("sub/r")), 1), (None, 0)]);
+        assert_eq!(datasets, [(Some(dir.path().join("sub/r")), 0), (None, 1)]);
         assert_eq!(suite.exclusions.len(), 1);
     }
 

@@ -16,6 +16,7 @@ use crate::{
     run::{
         Catalogs, EmbedSource, Filter, RunRecord, Settings,
         granted::{self, JudgeRecord},
+        policy,
         remote::{self, RemoteRecord},
     },
     scorer::{Engine, Grants, Scorer},
@@ -197,14 +198,29 @@ fn fingerprint(
 }
 
 impl Plan {
-    /// Counts cells of remote models without a key as blocked too, so that what is left can be run.
+    /// Counts as blocked, too, cells of remote models without a key or whose samples must not reach them, so that what is
+    /// left can be run.
     pub fn leave_out_blocked(&mut self) {
-        let keyless = self.remotes.extract_if(.., |record| remote::check_key(record).is_err());
-        for record in keyless.collect::<Vec<_>>() {
-            let Err(error) = remote::check_key(&record) else { continue };
-            let own = self.cells.extract_if(.., |cell| cell.id.model == record.id);
-            self.blocked.extend(own.map(|cell| (cell.id, error.clone())));
-        }
+        let remotes = &self.remotes;
+        let why = |cell: &Cell| {
+            if let Some(remote) = policy::forbidden(cell, remotes) {
+                let (dataset, endpoint) = (&cell.manifest.id, &remote.endpoint);
+                return Some(Error::usage(format!(
+                    "samples of `{dataset}` must not leave this machine for {endpoint}"
+                )));
+            }
+            remotes.iter().find(|remote| remote.id == cell.id.model).and_then(|remote| remote::check_key(remote).err())
+        };
+        let (cells, out): (Vec<Cell>, Vec<Cell>) = self.cells.drain(..).partition(|cell| why(cell).is_none());
+        let reasons: Vec<(CellId, Error)> =
+            out.into_iter().filter_map(|cell| why(&cell).map(|error| (cell.id, error))).collect();
+        self.blocked.extend(reasons);
+        self.cells = cells;
+        let embedder = self.embed.as_ref().map(|embed| &embed.record.model);
+        let used = |remote: &RemoteRecord| {
+            embedder == Some(&remote.model) || self.cells.iter().any(|cell| cell.id.model == remote.id)
+        };
+        self.remotes.retain(used);
     }
 
     /// Fails if a cell is blocked.

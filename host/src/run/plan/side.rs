@@ -88,14 +88,16 @@ impl Side {
     /// Digests of the splits that an adapter is fitted on.
     pub fn training(&self) -> Result<BTreeMap<String, String>> {
         let dataset = Dataset::open(&self.manifest, self.evaluation.root.as_deref())?;
-        if !self.manifest.splits.contains_key("train") {
-            return Err(Error::usage(format!(
-                "dataset `{}` has no split `train` to fit an adapter on",
-                self.manifest.id
-            )));
+        let (train, splits) = (self.evaluation.training_split(), &self.manifest.splits);
+        if !splits.contains_key(train) {
+            let id = &self.manifest.id;
+            return Err(Error::usage(format!("dataset `{id}` has no split `{train}` to fit an adapter on")));
         }
-        let splits = ["train", "validation"].into_iter().filter(|split| self.manifest.splits.contains_key(*split));
-        splits.map(|split| Ok((format!("dataset.{split}_files"), dataset.fingerprint(split)?))).collect()
+        let mut digests = BTreeMap::from([("dataset.train_files".to_string(), dataset.fingerprint(train)?)]);
+        if let Some(validation) = self.evaluation.validation_split(splits.keys()) {
+            digests.insert("dataset.validation_files".into(), dataset.fingerprint(validation)?);
+        }
+        Ok(digests)
     }
 
     /// A cell without its model.
