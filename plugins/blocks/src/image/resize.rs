@@ -51,7 +51,10 @@ pub struct Window {
 /// `size` is (width, height), each at least 1.
 pub fn resize(image: Rgb<&[u8]>, size: (usize, usize), filter: Filter, columns: Window, rows: Window) -> Rgb<Vec<u8>> {
     let data = match filter {
-        Filter::Nearest => nearest(&image, size, columns, rows),
+        Filter::Nearest => {
+            let across = nearest_positions(image.width, size.0, columns);
+            nearest(&image, &across, &nearest_positions(image.height, size.1, rows))
+        }
         _ => resample(&image, size, filter, columns, rows),
     };
     Rgb { width: columns.length, height: rows.length, data }
@@ -62,7 +65,12 @@ pub fn resize(image: Rgb<&[u8]>, size: (usize, usize), filter: Filter, columns: 
 pub fn resize_tensor(image: Rgb<&[u8]>, size: (usize, usize), filter: Filter) -> Rgb<Vec<u8>> {
     let [columns, rows] = [size.0, size.1].map(|length| Window { start: 0, length });
     if filter == Filter::Nearest {
-        return resize(image, size, filter, columns, rows);
+        let positions = |input: usize, output: usize| -> Vec<usize> {
+            let step = input as f32 / output as f32;
+            (0..output).map(|at| (((at as f32 + 0.5) * step) as usize).min(input - 1)).collect()
+        };
+        let data = nearest(&image, &positions(image.width, size.0), &positions(image.height, size.1));
+        return Rgb { width: size.0, height: size.1, data };
     }
     let [across, down] = [(image.width, size.0, columns), (image.height, size.1, rows)]
         .map(|(input, output, window)| Axis::new(input, output, filter, window, Axis::bits_of_16));
@@ -228,9 +236,7 @@ fn vertical(image: &Rgb<&[u8]>, axis: &Axis, columns: Range<usize>) -> Vec<u8> {
     out
 }
 
-fn nearest(image: &Rgb<&[u8]>, size: (usize, usize), columns: Window, rows: Window) -> Vec<u8> {
-    let xs = nearest_positions(image.width, size.0, columns);
-    let ys = nearest_positions(image.height, size.1, rows);
+fn nearest(image: &Rgb<&[u8]>, xs: &[usize], ys: &[usize]) -> Vec<u8> {
     let pixel = |x: usize, y: usize| &image.data[(y * image.width + x) * 3..][..3];
     ys.iter().flat_map(|&y| xs.iter().flat_map(move |&x| pixel(x, y))).copied().collect()
 }
