@@ -328,6 +328,12 @@ fn needed(task: Task, usage: Usage) -> Option<Capability> {
     }
 }
 
+/// How a model of these capabilities can be used for these tasks.
+pub fn usages(tasks: &[Task], offered: &[Capability]) -> Vec<Usage> {
+    let able = |usage: &Usage| tasks.iter().any(|t| needed(*t, *usage).is_some_and(|c| offered.contains(&c)));
+    Usage::ALL.into_iter().filter(able).collect()
+}
+
 fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) -> Result<()> {
     let Some(capability) = needed(task, usage) else {
         return Err(Error::usage(format!(

@@ -67,9 +67,9 @@ pub fn check_keys(records: &[RemoteRecord]) -> Result<()> {
     }
 }
 
-/// What the answers of a row depend on: the row, and for a remote one the endpoint rather than how it is asked.
+/// What the answers of a row depend on: its essence, and for a remote one the endpoint rather than how it is asked.
 pub fn identity(row: &Row) -> (Row, Option<String>) {
-    let mut row = row.clone();
+    let mut row = row.essence();
     if !row.is_remote() {
         return (row, None);
     }
