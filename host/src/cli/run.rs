@@ -99,7 +99,7 @@ impl RunArgs {
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
         let catalogs = Catalogs::load(search)?;
         let mut plan = plan::plan(suite, &catalogs, settings, dir, &filter)?;
-        if self.base_url.is_some() && plan.remotes.is_empty() {
+        if self.base_url.is_some() && plan.remotes.is_empty() && plan.blocked.is_empty() {
             return Err(Error::usage("--base-url is for remote models, and the suite names none"));
         }
         if self.dry_run {

@@ -138,13 +138,13 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf,
     };
     let (mut cells, mut blocked, mut excluded) = (Vec::new(), Vec::new(), Vec::new());
     for model in &suite.models {
-        let (row, plugin) = remote::find(model, catalogs, &suite.remotes)?;
+        let (named, _) = catalogs.models.find(model)?;
         // Looked into when the first of its cells is.
         let mut candidate = None;
         for (side, trained) in sides.iter().zip(&trained).filter(|(side, _)| side.evaluation.meets(model)) {
             let usages = side.evaluation.usages(&suite);
             for (usage, seed) in usages.iter().flat_map(|usage| suite.seeds.iter().map(move |seed| (*usage, *seed))) {
-                let mut cell = side.cell(&row.id, usage, seed, BTreeMap::new());
+                let mut cell = side.cell(&named.id, usage, seed, BTreeMap::new());
                 if !chosen.accepts(&cell.id) {
                     continue;
                 }
@@ -152,7 +152,7 @@ pub fn plan(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf,
                     excluded.push((cell.id, reason.to_string()));
                     continue;
                 }
-                let found = candidate.get_or_insert_with(|| probes.candidate(model, &row, plugin, &suite));
+                let found = candidate.get_or_insert_with(|| probes.candidate(model, catalogs, &suite));
                 match fingerprint(found, side, trained, usage) {
                     Ok(fingerprint) => {
                         cell.fingerprint = fingerprint;

@@ -43,14 +43,14 @@ pub fn find<'a>(model: &str, catalogs: &'a Catalogs, tables: &[RemoteTable]) -> 
     Ok((row, plugin))
 }
 
-/// The remote ones among the models that a suite names.
+/// The remote ones among the models that a suite names, as far as somebody says where they are.
 pub fn records(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<RemoteRecord>> {
     let embedder = suite.embed.as_ref().map(|embed| &embed.model);
     let mut records: Vec<RemoteRecord> = Vec::new();
     for model in suite.models.iter().chain(embedder) {
         let (mut row, _) = catalogs.models.find(model)?;
         if row.is_remote() && records.iter().all(|record| record.model != *model) {
-            records.push(connect(&mut row, model, &suite.remotes)?);
+            records.extend(connect(&mut row, model, &suite.remotes));
         }
     }
     Ok(records)
