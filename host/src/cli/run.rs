@@ -11,7 +11,9 @@ use crate::{
     judge::Limits,
     run::{
         self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, granted, plan, policy, predict, record,
-        remote, report, score,
+        remote,
+        report::{self, Export},
+        score,
     },
     scorer::Engine,
 };
@@ -91,9 +93,19 @@ pub struct ScoreArgs {
 
 /// Arguments of `medvlm report`.
 #[derive(Args)]
+#[command(after_help = "\
+Writes report.html, results.json and tables/ (samples.parquet, metrics, grid, comparisons, questions and failures as CSV;
+metrics as Markdown and LaTeX too). Beyond 5,000 predictions the page reads its samples from the folder report/ beside it:
+move or send both. The same run gives the same bytes.")]
 pub struct ReportArgs {
     /// The run directory
     run: PathBuf,
+    /// Also write the results in the layout of others, below exports/; may be repeated
+    #[arg(long = "export", value_enum, value_name = "LAYOUT")]
+    exports: Vec<Export>,
+    /// Show images, questions and answers of credentialed and agreement-bound datasets; do not pass such a report on
+    #[arg(long)]
+    show_restricted: bool,
     /// Directory of a dataset's local copy
     #[arg(long = "root", value_name = "DATASET=DIR", value_parser = key_value)]
     roots: Vec<(String, PathBuf)>,
@@ -166,8 +178,15 @@ impl ScoreArgs {
 impl ReportArgs {
     /// Reports what is scored.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
-        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
-        show(&plan, self.json)
+        let catalogs = Catalogs::load(search)?;
+        let plan = recorded(&catalogs, self.run, &self.roots)?;
+        let options = report::Options { show_restricted: self.show_restricted };
+        show_with(&plan, self.json, options)?;
+        for layout in self.exports {
+            let (folder, files) = report::export(&plan, &catalogs, layout, options)?;
+            eprintln!("export: {files} files in {}", folder.display());
+        }
+        Ok(COMPLETE)
     }
 }
 
@@ -227,7 +246,11 @@ fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Result<()> {
 }
 
 fn show(plan: &Plan, json: bool) -> Result<u8> {
-    let (page, table) = report::report(plan)?;
+    show_with(plan, json, report::Options::default())
+}
+
+fn show_with(plan: &Plan, json: bool, options: report::Options) -> Result<u8> {
+    let (page, table) = report::report(plan, options)?;
     if json {
         let path = plan.dir.join("results.json");
         print!("{}", std::fs::read_to_string(&path).map_err(Error::io(&path))?);
