@@ -140,6 +140,7 @@ impl RunArgs {
             return Err(Error::usage("--base-url is for remote models, and the suite names none"));
         }
         policy::check_models(&plan)?;
+        report::published::read(&plan.suite)?;
         remote::check_keys(&plan.remotes)?;
         let progress = Arc::new(Progress::new(plan.cells.len()));
         let granted = self.asking.granted(&plan, &progress)?;
@@ -183,8 +184,11 @@ impl ReportArgs {
         let options = report::Options { show_restricted: self.show_restricted };
         show_with(&plan, self.json, options)?;
         for layout in self.exports {
-            let (folder, files) = report::export(&plan, &catalogs, layout, options)?;
-            eprintln!("export: {files} files in {}", folder.display());
+            let written = report::export(&plan, &catalogs, layout, options)?;
+            eprintln!("export: {} files in {}", written.files, written.folder.display());
+            if !written.left_out.is_empty() {
+                eprintln!("left out, for they are not on the hub: {}", written.left_out.join(", "));
+            }
         }
         Ok(COMPLETE)
     }

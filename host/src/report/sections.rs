@@ -183,8 +183,9 @@ pub(super) fn comparison_view(comparison: &ComparisonReport) -> ComparisonView {
 
 pub(super) fn question_view(question: &QuestionReport) -> QuestionView {
     let choice = |choice: &super::Choice| {
-        let others = format!("best of {} in {} of the draws", choice.among, percent(choice.share));
-        format!("{} · {} {} ({others})", choice.model, choice.usage, number(Some(choice.value)))
+        let others = format!(" (best of {} in {} of the draws)", choice.among, percent(choice.share));
+        let others = if choice.among > 1 { others } else { String::new() };
+        format!("{} · {} {}{others}", choice.model, choice.usage, number(Some(choice.value)))
     };
     QuestionView {
         number: question.number,

@@ -22,11 +22,11 @@ mod exports;
 mod failures;
 mod opened;
 mod parts;
-mod published;
+pub mod published;
 mod questions;
 mod scores;
 
-pub use exports::{Export, export};
+pub use exports::{Export, Exported, export};
 
 use compared::Together;
 use failures::Failures;

@@ -32,8 +32,19 @@ pub enum Export {
     Hf,
 }
 
-/// Writes one layout; returns its folder and how many files it has.
-pub fn export(plan: &Plan, catalogs: &Catalogs, layout: Export, options: Options) -> Result<(PathBuf, usize)> {
+/// What an export wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// Its folder.
+    pub folder: PathBuf,
+    /// Number of files.
+    pub files: usize,
+    /// Datasets that the layout cannot name.
+    pub left_out: Vec<String>,
+}
+
+/// Writes one layout, in place of what is there of it.
+pub fn export(plan: &Plan, catalogs: &Catalogs, layout: Export, options: Options) -> Result<Exported> {
     let folder = plan.dir.join("exports").join(match layout {
         Export::LmEval => "lm-eval",
         Export::EveryEvalEver => "every-eval-ever",
@@ -46,8 +57,15 @@ pub fn export(plan: &Plan, catalogs: &Catalogs, layout: Export, options: Options
     let bootstrap = &plan.suite.bootstrap;
     let mut report =
         Report { title: title.clone(), resamples: bootstrap.resamples, level: bootstrap.level, ..Default::default() };
-    let mut files = 0;
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).map_err(Error::io(&folder))?;
+    }
+    let (mut files, mut left_out) = (0, Vec::new());
     for (cell, metrics) in &scored {
+        if layout == Export::Hf && cell.manifest.hub.is_none() {
+            left_out.push(cell.id.dataset.clone());
+            continue;
+        }
         let split = Split::open(cell, plan.suite.limit)?;
         let shown = options.show_restricted || split.manifest().access == Access::Open;
         let opened = Opened::read(cell, metrics, &split, &plan.dir, &scorers)?;
@@ -64,7 +82,9 @@ pub fn export(plan: &Plan, catalogs: &Catalogs, layout: Export, options: Options
     if layout == Export::LmEval {
         files += lm_eval_results(&folder, &report)?;
     }
-    Ok((folder, files))
+    left_out.sort_unstable();
+    left_out.dedup();
+    Ok(Exported { folder, files, left_out })
 }
 
 fn lm_eval_samples(folder: &Path, opened: &Opened<'_>, cell: &CellReport, shown: bool) -> Result<usize> {
@@ -113,10 +133,7 @@ fn record(
 }
 
 fn eval_results(folder: &Path, cell: &Cell, report: &CellReport) -> Result<usize> {
-    let Some(place) = &cell.manifest.hub else {
-        tracing::warn!("{}: dataset `{}` is not on the hub, so no entry can name it", cell.id, cell.id.dataset);
-        return Ok(0);
-    };
+    let Some(place) = &cell.manifest.hub else { return Ok(0) };
     let place = hub::Place { repo: place.repo.clone(), revision: place.revision.clone() };
     let name = format!("{}.yaml", lm_eval::task(report));
     let path = folder.join(&report.model).join(".eval_results").join(name);
