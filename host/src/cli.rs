@@ -18,6 +18,7 @@ mod compare;
 mod data;
 mod doctor;
 mod infer;
+mod leaks;
 mod list;
 mod new;
 mod parity;

@@ -13,10 +13,12 @@ use crate::{
     ids::{Task, Usage, check_name},
 };
 
+mod allowed_leak;
 mod grants;
 mod remote;
 mod scorer_table;
 
+pub use allowed_leak::AllowedLeak;
 pub use grants::{EmbedTable, JudgeTable, Price};
 pub use remote::RemoteTable;
 pub use scorer_table::{Conditions, OneOf, ScorerTable};
@@ -88,6 +90,9 @@ pub struct Suite {
     /// A table of published values, to be shown beside the run's own and never mixed with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PathBuf>,
+    /// Splits that share images or patients with what adapters are fitted on, and why that is accepted.
+    #[serde(default, rename = "allow_leak", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_leaks: Vec<AllowedLeak>,
 }
 
 /// A dataset split with the task that is evaluated on it.
@@ -186,6 +191,7 @@ impl Suite {
         grants::check(&suite.judges, path)?;
         remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
+        allowed_leak::check(&suite, path)?;
         Ok(suite)
     }
 }

@@ -19,6 +19,7 @@ mod adapt;
 pub mod compare;
 mod embedder;
 pub mod granted;
+pub mod leaks;
 pub mod parity;
 pub mod plan;
 pub mod policy;

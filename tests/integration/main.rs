@@ -16,6 +16,8 @@ mod diagnosis_datasets;
 mod end_to_end;
 /// Judges and embeddings: granted, recorded, replayed, limited, refused.
 mod judge;
+/// Images and patients that are learnt from and evaluated as well.
+mod leaks;
 /// Diagnoses in which any number of labels applies.
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.

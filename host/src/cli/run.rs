@@ -134,6 +134,7 @@ impl RunArgs {
         if !self.asking.offline && !self.predict_only {
             granted::check_keys(&plan.suite.judges)?;
         }
+        super::leaks::guard(&plan)?;
         record::write(&plan, self.redo)?;
 
         let mut failed = 0;
@@ -215,7 +216,7 @@ fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> R
     plan::plan_scoring(&record, catalogs, settings, dir)
 }
 
-fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Result<()> {
+pub(super) fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Result<()> {
     for (id, root) in roots {
         let mut named = suite.datasets.iter_mut().filter(|d| d.id == *id).peekable();
         if named.peek().is_none() {

@@ -13,7 +13,7 @@ use crate::{
         self, Calibration, CalibrationBin, CellReport, Curve, GapReport, MetricReport, Report, SampleReport,
         SubgroupReport,
     },
-    run::{Cell, Plan, predict, score, to_json, write_atomically},
+    run::{Cell, Plan, leaks, predict, score, to_json, write_atomically},
     scorer::SampleScore,
     stats,
 };
@@ -266,6 +266,7 @@ fn provenance(plan: &Plan) -> Vec<(String, String)> {
     for cell in &plan.cells {
         rows.extend(cell.fingerprint.iter().map(|(key, value)| (format!("{} {key}", cell.id), value.clone())));
     }
+    rows.extend(leaks::provenance(plan));
     rows
 }
 
