@@ -17,6 +17,8 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod eval;
+mod import;
 mod infer;
 mod leaks;
 mod list;
@@ -60,6 +62,10 @@ enum Verb {
     Score(run::ScoreArgs),
     /// Write a run directory's report again
     Report(run::ReportArgs),
+    /// Take over a prediction file of MedVLMBench, lm-eval or lmms-eval, to score it here
+    Import(import::ImportArgs),
+    /// Run one evaluation by the flags of MedVLMBench's run_eval.py
+    Eval(eval::EvalArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
     /// List models, datasets, scorers or plugins
@@ -119,6 +125,8 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => args.run(&search),
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
+        Verb::Import(args) => args.run(&search),
+        Verb::Eval(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),

@@ -18,7 +18,9 @@ use crate::{
 mod adapt;
 pub mod compare;
 mod embedder;
+pub mod eval;
 pub mod granted;
+pub mod import;
 pub mod leaks;
 pub mod parity;
 pub mod plan;

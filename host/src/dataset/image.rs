@@ -18,7 +18,7 @@ mod jpeg;
 mod perceptual;
 mod tiff;
 
-pub use perceptual::{Look, Looks, MAX_SIGNS};
+pub use perceptual::{Look, Looks, MAX_SIGNS, Signs};
 
 /// An image is refused above this many pixels: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
 const MAX_PIXELS: u64 = 178_956_970;

@@ -1,10 +1,11 @@
 //! How an image looks, in a few numbers that survive re-compression, resizing and cropping to a centred square.
 //!
-//! Two measures have to agree before two images count as one. The signs of the 255 lowest frequencies of the luma tell
-//! one chest film from another, where 64 bits do not: among 12.6 million pairs of films, none that differ come closer
-//! than 48 bits, while copies at 28 pixels stay within 34. Where the frame dominates an image, as in fundus photographs,
-//! they tell less, and the contrast-normalised thumbnail tells the rest. An image turned, mirrored or cropped elsewhere is
-//! not recognised.
+//! Two measures of its cosine transform have to agree before two images count as one. The signs of the 255 lowest
+//! frequencies tell one chest film from another, where 64 bits do not: among 12.6 million pairs of films, none that differ
+//! come closer than 48 bits, while copies at 28 pixels stay within 34. Where a frame dominates an image, as in fundus
+//! photographs, they tell less, and the shape tells the rest: the 63 lowest frequencies at unit length, which are within
+//! 0.04 for those copies, and 0.07 apart for the most alike of drawn images. An image turned, mirrored or cropped elsewhere
+//! is not recognised.
 
 use std::f64::consts::PI;
 
@@ -12,7 +13,7 @@ use super::Pixels;
 
 /// Signs may differ in this many of 255 places.
 pub const MAX_SIGNS: u32 = 40;
-/// Thumbnails, of which the contrast is 1, may differ by this root mean square.
+/// Shapes, which have length 1, may be this far apart.
 const MAX_DIFFERENCE: f64 = 0.055;
 /// An image of less contrast, in grey levels, has no looks: compression alone would decide what it is like.
 const MIN_CONTRAST: f64 = 2.0;
@@ -21,18 +22,22 @@ const MIN_CONTRAST: f64 = 2.0;
 const EDGE: usize = 32;
 /// Frequencies along each axis whose signs are kept.
 const FREQUENCIES: usize = 16;
-/// Edge of the thumbnail.
-const THUMBNAIL: usize = 8;
-/// Units of one standard deviation in a stored thumbnail.
-const UNITS: f64 = 4096.0;
+/// Frequencies along each axis that make the shape.
+const SHAPE: usize = 8;
+/// The length of a stored shape.
+const UNITS: f64 = 32767.0;
 
 /// The looks of one picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// One bit a frequency. Each 16 bits hold frequencies of every height, so that any of them is telling.
-    pub signs: [u64; 4],
-    thumbnail: [i16; THUMBNAIL * THUMBNAIL],
+    /// The signs of its frequencies.
+    pub signs: Signs,
+    shape: [i16; SHAPE * SHAPE],
 }
+
+/// One bit a frequency. Each 16 bits hold frequencies of every height, so that any of them is telling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signs([u64; 4]);
 
 /// The looks of an image: squashed as a whole, and of its centred square, for some datasets publish one of these.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,46 +61,67 @@ impl Looks {
     }
 }
 
+impl Signs {
+    /// Number of frequencies whose sign differs, of 255.
+    pub fn distance(self, other: Self) -> u32 {
+        let [[a, b, c, d], [e, f, g, h]] = [self.0, other.0];
+        (a ^ e).count_ones() + (b ^ f).count_ones() + (c ^ g).count_ones() + (d ^ h).count_ones()
+    }
+
+    /// One of the 16 parts of 16 bits.
+    pub fn part(self, at: usize) -> u16 {
+        (self.0[at / 4] >> (16 * (at % 4))) as u16
+    }
+}
+
 impl Look {
     /// Bytes of a stored look.
-    pub const BYTES: usize = 4 * 8 + 2 * THUMBNAIL * THUMBNAIL;
-
-    /// Number of frequencies whose sign differs, of 255.
-    pub fn distance(&self, other: &Self) -> u32 {
-        self.signs.iter().zip(other.signs).map(|(a, b)| (a ^ b).count_ones()).sum()
-    }
+    pub const BYTES: usize = 4 * 8 + 2 * SHAPE * SHAPE;
 
     /// Whether two looks are those of one picture.
     pub fn is_like(&self, other: &Self) -> bool {
-        self.distance(other) <= MAX_SIGNS && self.difference(other) <= MAX_DIFFERENCE
+        self.signs.distance(other.signs) <= MAX_SIGNS && self.difference(other) <= MAX_DIFFERENCE
     }
 
     /// The look as bytes.
     pub fn to_bytes(self) -> Vec<u8> {
-        let signs = self.signs.iter().flat_map(|word| word.to_le_bytes());
-        signs.chain(self.thumbnail.iter().flat_map(|cell| cell.to_le_bytes())).collect()
+        let signs = self.signs.0.iter().flat_map(|word| word.to_le_bytes());
+        signs.chain(self.shape.iter().flat_map(|cell| cell.to_le_bytes())).collect()
     }
 
     /// The look that [`Look::to_bytes`] made these bytes of; none for another number of them.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (signs, cells) = bytes.split_at_checked(4 * 8)?;
-        let mut look = Self { signs: [0; 4], thumbnail: [0; THUMBNAIL * THUMBNAIL] };
+        let mut look = Self { signs: Signs::default(), shape: [0; SHAPE * SHAPE] };
         let (signs, cells) = (signs.as_chunks::<8>().0, cells.as_chunks::<2>());
-        if cells.0.len() != look.thumbnail.len() || !cells.1.is_empty() {
+        if cells.0.len() != look.shape.len() || !cells.1.is_empty() {
             return None;
         }
-        look.signs.iter_mut().zip(signs).for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
-        look.thumbnail.iter_mut().zip(cells.0).for_each(|(cell, bytes)| *cell = i16::from_le_bytes(*bytes));
+        look.signs.0.iter_mut().zip(signs).for_each(|(word, bytes)| *word = u64::from_le_bytes(*bytes));
+        look.shape.iter_mut().zip(cells.0).for_each(|(cell, bytes)| *cell = i16::from_le_bytes(*bytes));
         Some(look)
     }
 
     fn difference(&self, other: &Self) -> f64 {
-        let squares = self.thumbnail.iter().zip(&other.thumbnail).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
-        (squares.sum::<f64>() / self.thumbnail.len() as f64).sqrt() / UNITS
+        let squares = self.shape.iter().zip(&other.shape).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+        squares.sum::<f64>().sqrt() / UNITS
     }
 
     fn of(luma: &[f64]) -> Option<Self> {
-        Some(Self { thumbnail: thumbnail(luma)?, signs: signs(luma) })
+        let waves = transform(luma);
+        let lowest = || (0..SHAPE * SHAPE).map(|at| if at == 0 { 0.0 } else { waves[at / SHAPE][at % SHAPE] });
+        let length = lowest().map(|wave| wave * wave).sum::<f64>().sqrt();
+        let mut look = Self { signs: Signs::default(), shape: [0; SHAPE * SHAPE] };
+        if length < MIN_CONTRAST * EDGE as f64 {
+            return None;
+        }
+        look.shape.iter_mut().zip(lowest()).for_each(|(cell, wave)| *cell = (wave / length * UNITS).round() as i16);
+        for place in 1..FREQUENCIES * FREQUENCIES {
+            let (down, across) = (place / FREQUENCIES, place % FREQUENCIES);
+            let bit = (down + across) % FREQUENCIES * FREQUENCIES + down;
+            look.signs.0[bit / 64] |= u64::from(waves[down][across] > 0.0) << (bit % 64);
+        }
+        Some(look)
     }
 }
 
@@ -143,34 +169,16 @@ fn areas(length: usize) -> Vec<Vec<(usize, f64)>> {
     (0..EDGE).map(area).collect()
 }
 
-/// A small image with mean 0 and standard deviation 1; none without contrast.
-fn thumbnail(luma: &[f64]) -> Option<[i16; THUMBNAIL * THUMBNAIL]> {
-    const SCALE: usize = EDGE / THUMBNAIL;
-    let mut cells = [0.0; THUMBNAIL * THUMBNAIL];
-    for (place, grey) in luma.iter().enumerate() {
-        cells[place / EDGE / SCALE * THUMBNAIL + place % EDGE / SCALE] += grey / (SCALE * SCALE) as f64;
-    }
-    let mean = cells.iter().sum::<f64>() / cells.len() as f64;
-    let contrast = (cells.iter().map(|cell| (cell - mean).powi(2)).sum::<f64>() / cells.len() as f64).sqrt();
-    (contrast >= MIN_CONTRAST).then(|| cells.map(|cell| ((cell - mean) / contrast * UNITS).round() as i16))
-}
-
-/// Signs of the lowest frequencies of the discrete cosine transform, without the mean.
-fn signs(luma: &[f64]) -> [u64; 4] {
-    let wave = |u: usize, x: usize| (PI * (2 * x + 1) as f64 * u as f64 / (2 * EDGE) as f64).cos();
-    let basis: Vec<[f64; EDGE]> = (0..FREQUENCIES).map(|u| std::array::from_fn(|x| wave(u, x))).collect();
+/// The lowest frequencies of the orthonormal discrete cosine transform, down and across.
+fn transform(luma: &[f64]) -> [[f64; FREQUENCIES]; FREQUENCIES] {
+    let wave = |u: usize, x: usize| {
+        let scale = if u == 0 { 1.0 } else { 2.0 } / EDGE as f64;
+        scale.sqrt() * (PI * (2 * x + 1) as f64 * u as f64 / (2 * EDGE) as f64).cos()
+    };
+    let basis: [[f64; EDGE]; FREQUENCIES] = std::array::from_fn(|u| std::array::from_fn(|x| wave(u, x)));
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut signs = [0; 4];
-    for (v, across) in basis.iter().enumerate() {
-        let column: Vec<f64> = luma.chunks(EDGE).map(|row| dot(row, across)).collect();
-        for (u, down) in basis.iter().enumerate() {
-            let bit = (u + v) % FREQUENCIES * FREQUENCIES + u;
-            if u + v > 0 && dot(&column, down) > 0.0 {
-                signs[bit / 64] |= 1 << (bit % 64);
-            }
-        }
-    }
-    signs
+    let columns = basis.map(|across| luma.chunks(EDGE).map(|row| dot(row, &across)).collect::<Vec<f64>>());
+    basis.map(|down| std::array::from_fn(|across| dot(&columns[across], &down)))
 }
 
 #[cfg(test)]

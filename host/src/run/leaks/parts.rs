@@ -1,7 +1,7 @@
 //! The splits that are compared: what may be learnt from, and what is evaluated.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     path::Path,
 };
 
@@ -102,11 +102,11 @@ pub fn of_plan(plan: &Plan) -> Result<Vec<Part>> {
     for cell in &plan.cells {
         let mut add = |training: bool, split: &str, key: &str| {
             let id = (training, format!("{}.{split}", cell.manifest.id));
-            if !parts.contains_key(&id) {
+            if let Entry::Vacant(vacant) = parts.entry(id) {
                 let (root, files) = (cell.evaluation.root.as_deref(), cell.fingerprint.get(key));
                 let limit = if training { 0 } else { plan.suite.limit };
                 let part = Part::open(&cell.manifest, root, split, &[cell.id.task], limit, files)?;
-                parts.insert(id, Part { training, ..part });
+                vacant.insert(Part { training, ..part });
             }
             Ok::<(), Error>(())
         };
