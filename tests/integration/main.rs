@@ -10,6 +10,8 @@ mod bad_input;
 mod c_door;
 /// `medvlm compare`, and the subgroups of a cell.
 mod compare;
+/// Several processes and machines on one suite, and what `medvlm status` says meanwhile.
+mod crew;
 /// A contrastive model over a copy of every diagnosis dataset.
 mod diagnosis_datasets;
 /// The whole flow on the mock plugin, and what it writes.
@@ -22,6 +24,8 @@ mod import;
 mod judge;
 /// Images and patients that are learnt from and evaluated as well.
 mod leaks;
+/// `medvlm list models`.
+mod list;
 /// Diagnoses in which any number of labels applies.
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.

@@ -56,7 +56,7 @@ impl LeaksArgs {
         let findings = match (suite, self.names.as_slice()) {
             (Some(path), [_]) => {
                 let mut suite = Suite::read(Path::new(path))?;
-                super::run::apply_roots(&mut suite, &self.roots)?;
+                super::score::apply_roots(&mut suite, &self.roots)?;
                 leaks::of_suite(&suite, &catalogs, &mut progress)?
             }
             (Some(path), _) => {

@@ -112,8 +112,10 @@ pub fn of_plan(plan: &Plan) -> Result<Vec<Part>> {
         };
         add(false, &cell.id.split, "dataset.files")?;
         if cell.id.usage != Usage::ZeroShot {
-            for split in ["train", "validation"].iter().filter(|split| cell.manifest.splits.contains_key(**split)) {
-                add(true, split, &format!("dataset.{split}_files"))?;
+            let evaluation = &cell.evaluation;
+            add(true, evaluation.training_split(), "dataset.train_files")?;
+            if let Some(split) = evaluation.validation_split(cell.manifest.splits.keys()) {
+                add(true, split, "dataset.validation_files")?;
             }
         }
     }
@@ -126,8 +128,9 @@ pub fn of_suite(suite: &Suite, catalogs: &Catalogs) -> Result<(Vec<Part>, Vec<Sk
     for evaluation in &suite.datasets {
         let manifest = catalogs.datasets.get(&evaluation.id)?;
         manifest.split(&evaluation.split)?;
-        let splits = learnt_from(manifest).map(|split| (true, split)).chain([(false, evaluation.split.as_str())]);
-        for (training, split) in splits {
+        let learnt = [Some(evaluation.training_split()), evaluation.validation_split(manifest.splits.keys())];
+        let learnt = learnt.into_iter().flatten().filter(|split| manifest.splits.contains_key(*split));
+        for (training, split) in learnt.map(|split| (true, split)).chain([(false, evaluation.split.as_str())]) {
             let named = named.entry((training, format!("{}.{split}", manifest.id))).or_insert_with(|| Named {
                 manifest,
                 root: evaluation.root.as_deref(),
