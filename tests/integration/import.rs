@@ -161,6 +161,9 @@ fn an_original_file_scores_to_the_originals_numbers_and_to_the_right_ones() {
     assert!(bench.medvlm(&["report", "run"]).well().out.contains("accuracy_closed"));
     assert!(bench.read("run/report.html").contains("imported.file"));
 
+    let said = bench.medvlm(&["status", "run"]);
+    assert!(said.code == Some(1) && said.out.contains("someone-7b"), "two samples have no answer: {said:#?}");
+
     // The older form, a list of batches, says the same; the same file again changes nothing.
     let before = bench.files("run");
     import(&bench, "predictions.json", &[]);

@@ -25,6 +25,9 @@ mod records;
 pub use records::Format;
 use records::{Record, Said};
 
+/// The input of an imported cell that says which file it was imported from.
+pub const FINGERPRINT: &str = "imported.file";
+
 /// File name in a run directory: what became of the records.
 pub const FILE: &str = "import.json";
 
@@ -111,7 +114,7 @@ pub fn import(request: &Request, catalogs: &Catalogs) -> Result<Outcome> {
         )));
     }
     cell.fingerprint.insert("imported.format".into(), format.to_string());
-    cell.fingerprint.insert("imported.file".into(), digest(&bytes));
+    cell.fingerprint.insert(FINGERPRINT.into(), digest(&bytes));
     let dataset = cell.dataset()?;
     let samples = predict::samples(cell, &dataset, 0)?;
     let matched = matching::pair(&records, &dataset, &cell.id, &samples)?;
