@@ -122,6 +122,7 @@ impl RunArgs {
         if !self.asking.offline && !self.predict_only {
             granted::check_keys(&plan.suite.judges)?;
         }
+        super::leaks::guard(&plan)?;
         record::write(&plan, self.redo)?;
 
         let outcome = crew::predict(&plan, self.shard, &*progress)?;
