@@ -18,11 +18,14 @@ mod compare;
 mod data;
 mod doctor;
 mod infer;
+mod leaderboard;
 mod list;
 mod new;
+mod pack;
 mod parity;
 mod progress;
 mod run;
+mod verify;
 
 /// Evaluates vision-language models on medical images: models are plugins, scorers are WebAssembly
 /// components, datasets are manifests.
@@ -61,6 +64,12 @@ enum Verb {
     Report(run::ReportArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
+    /// Pack a run into one file that anyone can verify
+    Pack(pack::PackArgs),
+    /// Check a submission: structure, digests, coverage, and every score and metric byte by byte
+    Verify(verify::VerifyArgs),
+    /// Make a static site of verified submissions
+    Leaderboard(leaderboard::LeaderboardArgs),
     /// List models, datasets, scorers or plugins
     List(list::ListArgs),
     /// Ask one model about given images, ad hoc
@@ -119,6 +128,9 @@ pub fn main() -> ExitCode {
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),
+        Verb::Pack(args) => args.run(&search),
+        Verb::Verify(args) => args.run(&search),
+        Verb::Leaderboard(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),
         Verb::Parity(args) => args.run(&search),

@@ -19,6 +19,7 @@ mod adapt;
 pub mod compare;
 mod embedder;
 pub mod granted;
+pub mod leaderboard;
 pub mod parity;
 pub mod plan;
 pub mod policy;
@@ -29,6 +30,7 @@ pub mod report;
 pub mod score;
 mod scored;
 pub mod subgroups;
+pub mod submit;
 
 pub use embedder::{EmbedRecord, EmbedSource};
 pub use granted::{Asking, Granted};

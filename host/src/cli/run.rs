@@ -201,7 +201,8 @@ fn score_cells(plan: &Plan, progress: &Progress, granted: &Granted) -> Result<us
     Ok(unanswered)
 }
 
-fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
+/// The plan of a run directory, whose models are not needed.
+pub(super) fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
     let mut record = RunRecord::read(&dir)?;
     apply_roots(&mut record.suite, roots)?;
     let settings = Settings {

@@ -352,7 +352,13 @@ fn check_usage(model: &str, offered: &[Capability], task: Task, usage: Usage) ->
     )))
 }
 
-fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<ScorerSource>> {
+/// The scorers of a suite's dataset, whose capabilities are yet to be looked into.
+pub(super) fn scorers(
+    suite: &Suite,
+    manifest: &Manifest,
+    task: Task,
+    catalogs: &Catalogs,
+) -> Result<Vec<ScorerSource>> {
     let source = |id: &str, component: &str, options, conditions: &Conditions| {
         Ok(ScorerSource {
             id: id.into(),
