@@ -36,6 +36,8 @@ mod python_door;
 mod quickstart;
 /// Models behind OpenAI-compatible endpoints.
 mod remote;
+/// What a report says of several cells, keeps to itself and hands to others.
+mod report;
 /// Crashes and interruptions at any time, and the same bytes after all.
 mod resume;
 /// `medvlm new`: projects that build outside the workspace and drop in.

@@ -12,7 +12,9 @@ use super::{
 use crate::{
     config::{RemoteTable, SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
-    run::{Catalogs, Condition, Filter, Plan, Settings, crew, granted, lease::Part, plan, policy, record, remote},
+    run::{
+        Catalogs, Condition, Filter, Plan, Settings, crew, granted, lease::Part, plan, policy, record, remote, report,
+    },
 };
 
 /// Arguments of `medvlm run`.
@@ -113,6 +115,7 @@ impl RunArgs {
             plan.check_ready()?;
         }
         policy::check_models(&plan)?;
+        report::published::read(&plan.suite)?;
         remote::check_keys(&plan.remotes)?;
         let progress = Arc::new(Progress::new(plan.cells.len()));
         let granted = self.asking.granted(&plan, &progress)?;

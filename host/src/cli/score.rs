@@ -9,7 +9,10 @@ use crate::{
     config::{SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
     judge::Limits,
-    run::{self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, crew, plan, policy, report},
+    run::{
+        self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, crew, plan, policy,
+        report::{self, Export},
+    },
     scorer::Engine,
 };
 
@@ -30,9 +33,19 @@ pub struct ScoreArgs {
 
 /// Arguments of `medvlm report`.
 #[derive(Args)]
+#[command(after_help = "\
+Writes report.html, results.json and tables/ (samples.parquet, metrics, grid, comparisons, questions and failures as CSV;
+metrics as Markdown and LaTeX too). Beyond 5,000 predictions the page reads its samples from the folder report/ beside it:
+move or send both. The same run gives the same bytes.")]
 pub struct ReportArgs {
     /// The run directory
     run: PathBuf,
+    /// Also write the results in the layout of others, below exports/; may be repeated
+    #[arg(long = "export", value_enum, value_name = "LAYOUT")]
+    exports: Vec<Export>,
+    /// Show images, questions and answers of credentialed and agreement-bound datasets; do not pass such a report on
+    #[arg(long)]
+    show_restricted: bool,
     /// Directory of a dataset's local copy
     #[arg(long = "root", value_name = "DATASET=DIR", value_parser = key_value)]
     roots: Vec<(String, PathBuf)>,
@@ -71,8 +84,18 @@ impl ScoreArgs {
 impl ReportArgs {
     /// Reports what is scored.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
-        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
-        show(&plan, self.json)
+        let catalogs = Catalogs::load(search)?;
+        let plan = recorded(&catalogs, self.run, &self.roots)?;
+        let options = report::Options { show_restricted: self.show_restricted };
+        show_with(&plan, self.json, options)?;
+        for layout in self.exports {
+            let written = report::export(&plan, &catalogs, layout, options)?;
+            eprintln!("export: {} files in {}", written.files, written.folder.display());
+            if !written.left_out.is_empty() {
+                eprintln!("left out, for they are not on the hub: {}", written.left_out.join(", "));
+            }
+        }
+        Ok(COMPLETE)
     }
 }
 
@@ -125,7 +148,11 @@ pub(super) fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Res
 
 /// Writes the report and prints its table.
 pub(super) fn show(plan: &Plan, json: bool) -> Result<u8> {
-    let (page, table) = report::report(plan)?;
+    show_with(plan, json, report::Options::default())
+}
+
+fn show_with(plan: &Plan, json: bool, options: report::Options) -> Result<u8> {
+    let (page, table) = report::report(plan, options)?;
     if json {
         let path = plan.dir.join("results.json");
         print!("{}", std::fs::read_to_string(&path).map_err(Error::io(&path))?);
