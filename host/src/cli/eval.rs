@@ -21,13 +21,15 @@ use crate::{
 /// Arguments of `medvlm eval`.
 #[derive(Args)]
 #[command(after_help = "\
-  medvlm eval --task vqa --dataset SLAKE --split test --image_path ./data/SLAKE/imgs --model LLaVA-1.5 \\
+  medvlm eval --task vqa --dataset SLAKE --image_path ./data/SLAKE/imgs --model LLaVA-1.5 \\
     --model_path ./llava-v1.5-7b --exp_path ./log --save_pred
-  medvlm eval --task diagnosis --usage clip-zs --dataset HAM10000 --image_path ./data --model BioMedCLIP --exp_path ./log
-Flags may be written with `_` or `-`. Datasets, models and usages have the names of MedVLMBench or those of `medvlm list`.
-Results go to EXP_PATH/TASK/DATASET/MODEL/eval_seedSEED/CHECKPOINT: results.csv and predictions.json as MedVLMBench writes
-them, its numbers included, beside report.html and all else that `medvlm run` writes. The same command again goes on where
-it was stopped. eval.toml there is the suite; `medvlm run` takes it, and more than one cell.")]
+  medvlm eval --task diagnosis --usage clip-zs --dataset HAM10000 --image_path ./data/HAM10000 \\
+    --model BioMedCLIP --exp_path ./log
+Flags may be written with `_` or `-`. Datasets, models and usages have the names of MedVLMBench or
+those of `medvlm list`. Results go to EXP_PATH/TASK/DATASET/MODEL/eval_seedSEED/CHECKPOINT:
+results.csv and predictions.json as MedVLMBench writes them, its numbers included, beside
+report.html and all else that `medvlm run` writes. The same command again goes on where it was
+stopped. eval.toml there is the suite; `medvlm run` takes it, and suites of more than one cell.")]
 pub struct EvalArgs {
     /// diagnosis, vqa or caption
     #[arg(long)]

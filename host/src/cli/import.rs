@@ -21,13 +21,13 @@ const LISTED: usize = 20;
 /// Arguments of `medvlm import`.
 #[derive(Args)]
 #[command(after_help = "\
-  medvlm import predictions.json --dataset vqa-rad --model llava-med --out runs/llava-med
+  medvlm import predictions.json --dataset VQA-RAD --model llava-med --out runs/llava-med
   medvlm score runs/llava-med
   medvlm import samples_slake_2025.jsonl --dataset slake --model my-model --out runs/mine
-Records are matched by question, answer and image. Those of diagnoses name no image, so their file must hold the whole split,
-in its order. What cannot be matched for certain is listed, and also in OUT/import.json.
-Exit codes: 0 every record is imported and every sample has an answer, 1 not all, 3 the file is no prediction file of the
-split.")]
+Records are matched by question, answer and image. Those of diagnoses name no image, so their file
+must hold the whole split in its order. What cannot be matched for certain is listed, and also in
+OUT/import.json. Exit codes: 0 every record is imported and every sample has an answer, 1 not all,
+3 the file is no prediction file of the split.")]
 pub struct ImportArgs {
     /// MedVLMBench's `predictions.json`, or a sample file of lm-eval or lmms-eval
     file: PathBuf,

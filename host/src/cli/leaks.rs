@@ -27,12 +27,14 @@ const LINE_EVERY: Duration = Duration::from_secs(30);
 /// Arguments of `medvlm data leaks`.
 #[derive(Args)]
 #[command(after_help = "\
-Splits named `train` and `validation`, and those whose name ends so, may be learnt from; others are evaluated.
+Splits named `train`, `validation` or `dev`, and those whose name ends so, may be learnt from;
+others are evaluated. A suite says itself which of its splits are which.
   medvlm data leaks suites/quickstart.toml
-  medvlm data leaks pneumonia-mnist chest-xray --root chest-xray=DIR
+  medvlm data leaks ham10000 derma-mnist --root ham10000=DIR --root derma-mnist=DIR
   medvlm data leaks harvard-fairvlmed10k.official-train harvard-fairvlmed10k.test
-Images that were compressed anew, resized or cropped to a square are recognised; turned or mirrored ones are not.
-Exit codes: 0 nothing is shared, 1 a split could not be compared, 3 something is shared that the suite does not allow.")]
+Images that were compressed anew, resized or cropped to a square are recognised; turned or mirrored
+ones are not. Exit codes: 0 nothing is shared, 1 a split could not be compared, 3 something is
+shared that the suite does not allow.")]
 pub struct LeaksArgs {
     /// A suite, or datasets, or splits (`dataset.split`)
     #[arg(required = true, value_name = "SUITE|DATASET")]

@@ -12,7 +12,11 @@ use crate::{
     ids::Task,
     model::Place,
     prediction::{self, Prediction},
-    run::{Catalogs, RunRecord, Settings, plan, predict, score, to_json, write_atomically},
+    run::{
+        Catalogs, RunRecord, Settings, plan, predict,
+        score::{self, Metric},
+        to_json, write_atomically,
+    },
 };
 
 /// Writes the original's files into the run directory; returns their paths.
@@ -87,7 +91,9 @@ fn row(evaluation: &Evaluation, metrics: &score::Metrics) -> Vec<(String, String
         return columns;
     }
     let compat = metrics.scorers.iter().find(|scorer| scorer.id == "medvlmbench-compat");
-    for metric in compat.into_iter().flat_map(|scorer| &scorer.metrics).filter(|metric| metric.value.is_some()) {
+    let known = compat.into_iter().flat_map(|scorer| &scorer.metrics).filter(|metric| metric.value.is_some());
+    let (overall, of_kind): (Vec<&Metric>, Vec<&Metric>) = known.partition(|metric| metric.name.ends_with("_overall"));
+    for metric in overall.into_iter().chain(of_kind) {
         let name = match metric.name.strip_suffix("_overall") {
             Some("f1") | None => metric.name.clone(),
             Some(overall) => overall.to_string(),
