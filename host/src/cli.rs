@@ -17,12 +17,16 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod dry_run;
 mod infer;
 mod list;
+mod merge;
 mod new;
 mod parity;
 mod progress;
 mod run;
+mod score;
+mod status;
 
 /// Evaluates vision-language models on medical images: models are plugins, scorers are WebAssembly
 /// components, datasets are manifests.
@@ -55,10 +59,14 @@ struct Global {
 enum Verb {
     /// Run a suite: predict what is missing, score, report
     Run(run::RunArgs),
+    /// Show which cells of a suite are done, partial, failed, stale or missing
+    Status(status::StatusArgs),
+    /// Join run directories that several machines filled
+    Merge(merge::MergeArgs),
     /// Score a run directory again, without its models
-    Score(run::ScoreArgs),
+    Score(score::ScoreArgs),
     /// Write a run directory's report again
-    Report(run::ReportArgs),
+    Report(score::ReportArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
     /// List models, datasets, scorers or plugins
@@ -116,6 +124,8 @@ pub fn main() -> ExitCode {
     let search = SearchPath::new(&cli.global.plugin_dirs, &cli.global.scorer_dirs, &cli.global.dataset_dirs);
     let done = match cli.verb {
         Verb::Run(args) => args.run(&search),
+        Verb::Status(args) => args.run(&search),
+        Verb::Merge(args) => args.run(),
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),

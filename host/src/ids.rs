@@ -61,6 +61,11 @@ const USAGES: [(Usage, &str); 5] = [
     (Usage::Full, "full"),
 ];
 
+impl Usage {
+    /// All of them, the plainest first.
+    pub const ALL: [Self; 5] = [Self::ZeroShot, Self::LinearProbe, Self::ClipAdapter, Self::Lora, Self::Full];
+}
+
 /// Checks a name that becomes part of file names: lower-case letters, digits, `-` and `_`.
 pub fn check_name(kind: &str, name: &str) -> Result<()> {
     if is_name(name, "-_") {

@@ -17,8 +17,13 @@ use crate::{
 
 mod adapt;
 pub mod compare;
+pub mod crew;
 mod embedder;
+pub mod estimate;
+mod filter;
 pub mod granted;
+pub mod lease;
+pub mod merge;
 pub mod parity;
 pub mod plan;
 pub mod policy;
@@ -28,9 +33,11 @@ pub mod remote;
 pub mod report;
 pub mod score;
 mod scored;
+pub mod status;
 pub mod subgroups;
 
 pub use embedder::{EmbedRecord, EmbedSource};
+pub use filter::{Condition, Filter};
 pub use granted::{Asking, Granted};
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;

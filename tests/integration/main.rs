@@ -10,12 +10,16 @@ mod bad_input;
 mod c_door;
 /// `medvlm compare`, and the subgroups of a cell.
 mod compare;
+/// Several processes and machines on one suite, and what `medvlm status` says meanwhile.
+mod crew;
 /// A contrastive model over a copy of every diagnosis dataset.
 mod diagnosis_datasets;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
 /// Judges and embeddings: granted, recorded, replayed, limited, refused.
 mod judge;
+/// `medvlm list models`.
+mod list;
 /// Diagnoses in which any number of labels applies.
 mod multi_label;
 /// Libraries that are no plugins, and plugins that misbehave.

@@ -1,7 +1,12 @@
 //! `docs`: regenerates the tables of the README files in `plugins/`, `scorers/` and `data/`, which answer where each
 //! model, scorer and dataset is. The rest of those pages is written by hand.
 
-use std::{fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use toml::{Table, Value};
@@ -50,8 +55,9 @@ fn insert(page: &str, table: &str) -> String {
     format!("{before}{START}\n{table}{END}{after}")
 }
 
-/// Every row of every `models.toml`.
+/// Every row of every `models.toml`, as `medvlm list models` shows it, with the file of its architecture.
 fn models(workspace: &Workspace) -> Result<String> {
+    let listed = listed(workspace)?;
     let mut rows = Vec::new();
     for part in workspace.parts(Kind::Plugin, false) {
         let manifest = part.folder.join("models.toml");
@@ -59,17 +65,45 @@ fn models(workspace: &Workspace) -> Result<String> {
             continue;
         }
         for model in read(&manifest)?.get("model").and_then(Value::as_array).into_iter().flatten() {
-            let text = |key: &str| model.get(key).and_then(Value::as_str).unwrap_or_default().to_string();
+            let id = model.get("id").and_then(Value::as_str).unwrap_or_default();
+            let known = listed.iter().find(|row| row.get("id").is_some_and(|listed| listed == id));
+            let known = known.with_context(|| format!("dist has no model `{id}`; run `cargo xtask build`"))?;
+            let text = |key: &str| known.get(key).cloned().unwrap_or_default();
+            let list = |key: &str| text(key).replace(' ', ", ");
             let file = format!("src/{}.rs", text("architecture").replace('-', "_"));
             let file = if part.folder.join(&file).exists() { file } else { "src/lib.rs".into() };
             // A model in another language is in the script that its row names, relative to where the row is laid out.
             let script = model.get("options").and_then(|options| options.get("script")).and_then(Value::as_str);
             let link = link(&script.map_or_else(|| format!("{}/{file}", part.name), String::from));
-            let weights = if text("obtain").is_empty() { code(&text("weights")) } else { "by hand".into() };
-            rows.push([code(&text("id")), text("title"), link, weights, text("licence")]);
+            let weights = if text("weights").contains(':') { code(&text("weights")) } else { text("weights") };
+            rows.push([
+                code(id),
+                text("title"),
+                text("medvlmbench"),
+                link,
+                list("tasks"),
+                list("usages"),
+                text("parameters"),
+                text("parity"),
+                weights,
+                text("licence"),
+            ]);
         }
     }
-    Ok(table(["model", "name", "file", "weights", "licence"], rows))
+    let head =
+        ["model", "name", "in MedVLMBench", "file", "tasks", "usages", "parameters", "parity", "weights", "licence"];
+    Ok(table(head, rows))
+}
+
+/// What the program that was built last lists.
+fn listed(workspace: &Workspace) -> Result<Vec<BTreeMap<String, String>>> {
+    let program = workspace.root.join("dist/medvlm");
+    let output = Command::new(&program)
+        .args(["list", "models", "--json"])
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("cannot run {}; `cargo xtask build` makes it", program.display()))?;
+    serde_json::from_slice(&output.stdout).context("`medvlm list models --json` printed no list")
 }
 
 /// Every scorer with the first line of its documentation.

@@ -29,13 +29,15 @@ pub struct PluginFile {
     pub bytes: Option<u64>,
     /// BLAKE3 that the manifest records.
     pub blake3: Option<String>,
+    /// The reference that each architecture was found equal to on tiny random weights, by architecture.
+    pub parity: BTreeMap<String, String>,
 }
 
 /// The architecture that sends what it is asked to an endpoint.
 const REMOTE: &str = "remote";
 
 /// A named entry of `models.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Row {
     /// The name that suites use.
@@ -60,6 +62,12 @@ pub struct Row {
     /// Licence of the weights.
     #[serde(default)]
     pub licence: String,
+    /// The name of MedVLMBench, where the model is one of its own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub medvlmbench: String,
+    /// Number of parameters as published, to three digits; 0 where nobody says.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub parameters: u64,
     /// Tasks that the model was published for.
     #[serde(default)]
     pub tasks: Vec<Task>,
@@ -75,6 +83,12 @@ impl Row {
     /// Whether the model is behind an endpoint, so that what it is asked may leave this machine.
     pub fn is_remote(&self) -> bool {
         self.architecture == REMOTE
+    }
+
+    /// The row without what is only said about the model: what its answers depend on, its checkpoint aside.
+    pub fn essence(&self) -> Self {
+        let Self { id, architecture, max_new_tokens, options, .. } = self.clone();
+        Self { id, architecture, max_new_tokens, options, ..Self::default() }
     }
 
     /// The row of another model at the same kind of endpoint.
@@ -100,6 +114,8 @@ pub struct Catalog {
 struct Manifest {
     #[serde(default)]
     plugin: Head,
+    #[serde(default)]
+    parity: BTreeMap<String, String>,
     #[serde(default)]
     model: Vec<Row>,
 }
@@ -174,6 +190,11 @@ impl Catalog {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// A library and the rows of the manifest beside it.
 fn read_plugin(library: PathBuf) -> Result<(PluginFile, Vec<Row>)> {
     let stem = library.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
@@ -189,6 +210,7 @@ fn read_plugin(library: PathBuf) -> Result<(PluginFile, Vec<Row>)> {
         manifest: path.exists().then_some(path),
         bytes: manifest.plugin.bytes,
         blake3: manifest.plugin.blake3,
+        parity: manifest.parity,
         library,
     };
     Ok((plugin, manifest.model))
