@@ -99,6 +99,7 @@ fn write(plan: &Plan, options: Options, note: &dyn Fn(&str)) -> Result<Written> 
         if shown {
             pictures(&split, number, &mut place)?;
         }
+        findings.notes.extend(restriction(&split, shown));
         let mut together = Together::new(plan, &split);
         for (position, cell, metrics) in members {
             let opened = Opened::read(cell, metrics, &split, &plan.dir, &scorers)?;
@@ -149,6 +150,18 @@ fn splits<'a>(scored: &'a [(&'a Cell, score::Metrics)]) -> Vec<Vec<(usize, &'a C
         }
     }
     splits
+}
+
+/// What a reader must know of samples that may not be passed on.
+fn restriction(split: &Split, shown: bool) -> Option<String> {
+    let manifest = split.manifest();
+    let terms = format!("the terms of {} keep its samples from being passed on", manifest.id);
+    (manifest.access != Access::Open).then(|| match shown {
+        true => format!("This report must stay where it is: {terms}."),
+        false => format!(
+            "Images, questions and answers are withheld: {terms}. `medvlm report --show-restricted` shows them."
+        ),
+    })
 }
 
 fn pictures(split: &Split, number: usize, place: &mut Place) -> Result<()> {
