@@ -18,7 +18,10 @@ mod compare;
 mod data;
 mod doctor;
 mod dry_run;
+mod eval;
+mod import;
 mod infer;
+mod leaks;
 mod list;
 mod merge;
 mod new;
@@ -67,6 +70,10 @@ enum Verb {
     Score(score::ScoreArgs),
     /// Write a run directory's report again
     Report(score::ReportArgs),
+    /// Take over a prediction file of MedVLMBench, lm-eval or lmms-eval, to score it here
+    Import(import::ImportArgs),
+    /// Run one evaluation by the flags of MedVLMBench's run_eval.py
+    Eval(eval::EvalArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
     /// List models, datasets, scorers or plugins
@@ -128,6 +135,8 @@ pub fn main() -> ExitCode {
         Verb::Merge(args) => args.run(),
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
+        Verb::Import(args) => args.run(&search),
+        Verb::Eval(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),

@@ -13,12 +13,14 @@ use crate::{
     ids::{Task, Usage, check_name},
 };
 
+mod allowed_leak;
 mod exclusion;
 mod grants;
 mod include;
 mod remote;
 mod scorer_table;
 
+pub use allowed_leak::AllowedLeak;
 pub use exclusion::Exclusion;
 pub use grants::{EmbedTable, JudgeTable, Price};
 pub use remote::RemoteTable;
@@ -98,6 +100,9 @@ pub struct Suite {
     /// A table of published values, to be shown beside the run's own and never mixed with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PathBuf>,
+    /// Splits that share images or patients with what adapters are fitted on, and why that is accepted.
+    #[serde(default, rename = "allow_leak", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_leaks: Vec<AllowedLeak>,
 }
 
 /// A dataset split with the task that is evaluated on it.
@@ -199,6 +204,7 @@ impl Suite {
         grants::check(&suite.judges, path)?;
         remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
+        allowed_leak::check(&suite, path)?;
         exclusion::check(&suite, path)?;
         Ok(suite)
     }

@@ -16,8 +16,14 @@ mod crew;
 mod diagnosis_datasets;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
+/// The flags and files of MedVLMBench.
+mod eval;
+/// Prediction files of other programs.
+mod import;
 /// Judges and embeddings: granted, recorded, replayed, limited, refused.
 mod judge;
+/// Images and patients that are learnt from and evaluated as well.
+mod leaks;
 /// `medvlm list models`.
 mod list;
 /// Diagnoses in which any number of labels applies.

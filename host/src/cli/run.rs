@@ -13,8 +13,7 @@ use crate::{
     config::{RemoteTable, SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
     run::{
-        Catalogs, Condition, Filter, Plan, Settings, crew, granted, lease::Part, plan, policy, record, remote,
-        report::published,
+        Catalogs, Condition, Filter, Plan, Settings, crew, granted, lease::Part, plan, policy, record, remote, report,
     },
 };
 
@@ -116,13 +115,14 @@ impl RunArgs {
             plan.check_ready()?;
         }
         policy::check_models(&plan)?;
-        published::read(&plan.suite)?;
+        report::published::read(&plan.suite)?;
         remote::check_keys(&plan.remotes)?;
         let progress = Arc::new(Progress::new(plan.cells.len()));
         let granted = self.asking.granted(&plan, &progress)?;
         if !self.asking.offline && !self.predict_only {
             granted::check_keys(&plan.suite.judges)?;
         }
+        super::leaks::guard(&plan)?;
         record::write(&plan, self.redo)?;
 
         let outcome = crew::predict(&plan, self.shard, &*progress)?;

@@ -78,7 +78,13 @@ impl StatusArgs {
             batch_size: 1,
             adapter: None,
         };
-        let mut plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir, &filter)?;
+        let catalogs = Catalogs::load(search)?;
+        let mut plan = match record.filter(RunRecord::is_imported) {
+            // Its models need not be any of this program's.
+            Some(record) => plan::plan_scoring(&RunRecord { suite, ..record }, &catalogs, settings, dir)?,
+            None => plan::plan(suite, &catalogs, settings, dir, &filter)?,
+        };
+        plan.cells.retain(|cell| filter.accepts(&cell.id));
         plan.leave_out_blocked();
         let mut cells = status::status(&plan)?;
         cells.retain(|standing| filter.accepts_state(standing.state.name()));

@@ -2,7 +2,7 @@
 //!
 //! `include = ["base.toml"]` reads those files first, in order; what a file says itself counts more. Tables are joined
 //! key by key, a `[[dataset]]` of the same `id` and `task` (and `split`, where both name one) is changed and any other is
-//! added, an `[[exclude]]` is added, and every other list replaces the one before.
+//! added, an `[[exclude]]` or `[[allow_leak]]` is added, and every other list replaces the one before.
 
 use std::path::{Path, PathBuf};
 
@@ -62,7 +62,7 @@ fn join(table: &mut Table, more: Table) {
     for (key, value) in more {
         match (table.get_mut(&key), value) {
             (Some(Value::Table(old)), Value::Table(new)) => join(old, new),
-            (Some(Value::Array(old)), Value::Array(new)) if key == "exclude" => old.extend(new),
+            (Some(Value::Array(old)), Value::Array(new)) if key == "exclude" || key == "allow_leak" => old.extend(new),
             (Some(Value::Array(old)), Value::Array(new)) if key == "dataset" => {
                 for dataset in new {
                     join_dataset(old, dataset);

@@ -266,6 +266,21 @@ pub fn plan_scoring(record: &RunRecord, catalogs: &Catalogs, settings: Settings,
     Ok(Plan { suite, dir, settings, cells, blocked: Vec::new(), excluded: Vec::new(), judges, embed, remotes })
 }
 
+/// The cells of a suite whose answers come from elsewhere: no model is needed.
+pub fn plan_answers(suite: Suite, catalogs: &Catalogs, settings: Settings, dir: PathBuf) -> Result<Plan> {
+    let mut cells = Vec::new();
+    for side in Side::all(&suite, catalogs)? {
+        for model in &suite.models {
+            let usages = side.evaluation.usages(&suite).iter();
+            let points = usages.flat_map(|usage| suite.seeds.iter().map(move |seed| (*usage, *seed)));
+            let digests = side.digests.clone()?;
+            cells.extend(points.map(|(usage, seed)| side.cell(model, usage, seed, digests.clone())));
+        }
+    }
+    let (blocked, excluded, judges, remotes) = Default::default();
+    Ok(Plan { suite, dir, settings, cells, blocked, excluded, judges, embed: None, remotes })
+}
+
 /// What a plugin offers; in a worker unless models run in this process.
 pub fn probe(plugin: &PluginFile, place: &Place) -> Result<PluginInfo> {
     let info = match place {

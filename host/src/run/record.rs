@@ -11,7 +11,9 @@ use crate::{
     config::Suite,
     error::{Error, Result},
     ids::digest,
-    run::{EmbedRecord, Plan, granted::JudgeRecord, lease::Leases, remote::RemoteRecord, to_json, write_atomically},
+    run::{
+        EmbedRecord, Plan, granted::JudgeRecord, import, lease::Leases, remote::RemoteRecord, to_json, write_atomically,
+    },
 };
 
 /// What a run directory was made from.
@@ -59,6 +61,11 @@ impl RunRecord {
             _ => Error::Io { path: path.clone(), source: e },
         })?;
         serde_json::from_slice(&text).map_err(|e| Error::invalid(&path, format!("broken run record: {e}")))
+    }
+
+    /// Whether all of its predictions were made by another program.
+    pub fn is_imported(&self) -> bool {
+        !self.cells.is_empty() && self.cells.values().all(|inputs| inputs.contains_key(import::FINGERPRINT))
     }
 
     /// Writes the record of a run directory.

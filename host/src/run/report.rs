@@ -12,7 +12,7 @@ use crate::{
     dataset::Access,
     error::{Error, Result},
     report::{self, CellPages, Pages, PicturePages, Report, SampleTable},
-    run::{Cell, Plan, score, to_json, write_atomically},
+    run::{Cell, Plan, leaks, score, to_json, write_atomically},
 };
 
 mod agreement;
@@ -195,6 +195,7 @@ fn provenance(plan: &Plan) -> Vec<(String, String)> {
     for cell in &plan.cells {
         rows.extend(cell.fingerprint.iter().map(|(key, value)| (format!("{} {key}", cell.id), value.clone())));
     }
+    rows.extend(leaks::provenance(plan));
     rows
 }
 
