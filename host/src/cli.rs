@@ -21,15 +21,18 @@ mod dry_run;
 mod eval;
 mod import;
 mod infer;
+mod leaderboard;
 mod leaks;
 mod list;
 mod merge;
 mod new;
+mod pack;
 mod parity;
 mod progress;
 mod run;
 mod score;
 mod status;
+mod verify;
 
 /// Evaluates vision-language models on medical images: models are plugins, scorers are WebAssembly
 /// components, datasets are manifests.
@@ -76,6 +79,12 @@ enum Verb {
     Eval(eval::EvalArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
+    /// Pack a run into one file that anyone can verify
+    Pack(pack::PackArgs),
+    /// Check a submission: structure, digests, coverage, and every score and metric byte by byte
+    Verify(verify::VerifyArgs),
+    /// Make a static site of verified submissions
+    Leaderboard(leaderboard::LeaderboardArgs),
     /// List models, datasets, scorers or plugins
     List(list::ListArgs),
     /// Ask one model about given images, ad hoc
@@ -138,6 +147,9 @@ pub fn main() -> ExitCode {
         Verb::Import(args) => args.run(&search),
         Verb::Eval(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),
+        Verb::Pack(args) => args.run(&search),
+        Verb::Verify(args) => args.run(&search),
+        Verb::Leaderboard(args) => args.run(&search),
         Verb::List(args) => args.run(&search),
         Verb::Infer(args) => args.run(&search),
         Verb::Parity(args) => args.run(&search),

@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     error::{Error, Result},
@@ -214,7 +214,7 @@ impl State {
 
 impl Place {
     fn bytes(&self) -> u64 {
-        4 * u64::from(self.rows) * u64::from(self.columns)
+        (4 * u64::from(self.rows)).saturating_mul(u64::from(self.columns))
     }
 }
 
@@ -273,6 +273,38 @@ pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// What is wrong with evidence that came from elsewhere and is yet to be opened: lines that are none, numbers that are not
+/// there, requests that are not what their key says.
+pub fn check(dir: &Path) -> Result<Option<String>> {
+    let numbers = std::fs::metadata(dir.join(NUMBERS)).map_or(0, |file| file.len());
+    let path = dir.join(FILE);
+    let text = match std::fs::read(&path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        text => text.map_err(Error::io(&path))?,
+    };
+    if text.last().is_some_and(|last| *last != b'\n') {
+        return Ok(Some(format!("the last line of {FILE} is torn")));
+    }
+    for (number, line) in text.split(|b| *b == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+        let what = match serde_json::from_slice(line) {
+            Ok(Line::Judge(answer)) => match &answer.request {
+                Some(request) if digest(json!([request, answer.vote]).to_string().as_bytes()) != answer.key => {
+                    "the request is not the one of its key"
+                }
+                Some(_) => continue,
+                None => "the request is missing",
+            },
+            Ok(Line::Embed(place)) => match place.offset.checked_add(place.bytes()) {
+                Some(end) if end <= numbers => continue,
+                _ => "its numbers are not there",
+            },
+            Err(_) => "is no evidence",
+        };
+        return Ok(Some(format!("{FILE} line {}: {what}", number + 1)));
+    }
+    Ok(None)
 }
 
 fn open(path: &Path) -> Result<File> {

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //! 3  cli                                    the only code that prints
-//! 2  run/{plan, predict, score, report}     one file per arrow of the flow; the only joins
+//! 2  run/{plan, predict, score, report,
+//!    submit}                                one file per arrow of the flow; the only joins
 //! 1  adapter config dataset evidence judge
-//!    model prediction report scorer stats   one noun each; siblings never import each other
+//!    model prediction report scorer stats
+//!    submission                             one noun each; siblings never import each other
 //! 0  ids error
 //! ```
 //!
@@ -24,6 +26,7 @@ pub mod prediction;
 pub mod report;
 pub mod scorer;
 pub mod stats;
+pub mod submission;
 
 pub mod run;
 

@@ -24,6 +24,7 @@ pub mod eval;
 mod filter;
 pub mod granted;
 pub mod import;
+pub mod leaderboard;
 pub mod leaks;
 pub mod lease;
 pub mod merge;
@@ -38,6 +39,7 @@ pub mod score;
 mod scored;
 pub mod status;
 pub mod subgroups;
+pub mod submit;
 
 pub use embedder::{EmbedRecord, EmbedSource};
 pub use filter::{Condition, Filter};

@@ -47,6 +47,8 @@ mod scorer_tables;
 /// The chat endpoint that judges and remote models are tested with.
 #[path = "../../chat/src/server.rs"]
 mod server;
+/// Runs packed, verified, broken in every way, signed, and put on a leaderboard.
+mod submission;
 /// The tree keeps its shape: layers, names, lengths, dependencies, invariants.
 mod tidy;
 /// Questions from a manifest to the model and to the scorers.

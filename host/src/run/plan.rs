@@ -28,6 +28,7 @@ mod usage;
 
 use probes::{Candidate, Probes};
 use side::Side;
+pub(super) use side::scorers;
 use usage::check_usage;
 pub use usage::usages;
 

@@ -85,6 +85,9 @@ pub const SCORES: &str = "scores.jsonl";
 /// File names in a cell's directory.
 pub const METRICS: &str = "metrics.json";
 
+/// This program's.
+pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// Scores a cell, or answers from disk when nothing has changed since and nothing is missing that could still be asked for.
 pub fn score(
     cell: &Cell,
@@ -95,19 +98,37 @@ pub fn score(
     granted: &Granted,
 ) -> Result<Metrics> {
     let dir = cell.dir(run_dir);
-    let known = inputs(cell, &dir, limit, bootstrap)?;
+    let known = inputs(cell, &dir, limit, bootstrap, VERSION)?;
     if let Some(fresh) = fresh(&dir, &known).filter(|fresh| granted.is_offline() || fresh.unanswered() == 0) {
         return Ok(fresh);
     }
     let dataset = cell.dataset()?;
     let samples = predict::samples(cell, &dataset, limit)?;
     let predictions = prediction::read(&dir.join(predict::FILE))?;
-    let paired = pair(&dir, &samples, &predictions)?;
+    let (lines, mut metrics) = compute(cell, &dir, &samples, &predictions, bootstrap, engine, granted)?;
+    // Answers that came in meanwhile are part of what the numbers depend on.
+    metrics.inputs = inputs(cell, &dir, limit, bootstrap, VERSION)?;
+    write_atomically(&dir.join(SCORES), &lines)?;
+    write_atomically(&dir.join(METRICS), &to_json(&metrics)?)?;
+    Ok(metrics)
+}
+
+/// The bytes of `scores.jsonl`, and the metrics but for their `inputs`; the evidence of the directory is used.
+pub(super) fn compute(
+    cell: &Cell,
+    dir: &Path,
+    samples: &[Sample],
+    predictions: &[Prediction],
+    bootstrap: &Bootstrap,
+    engine: &Engine,
+    granted: &Granted,
+) -> Result<(Vec<u8>, Metrics)> {
+    let paired = pair(dir, samples, predictions)?;
     let classes: Vec<&str> = cell.manifest.classes.iter().map(|c| c.name.as_str()).collect();
     let multi_label = cell.manifest.multi_label();
     let units: Vec<scorer::Sample> =
         paired.iter().map(|(s, p)| unit(s, p, &classes, multi_label)).collect::<Result<_>>()?;
-    let grants = granted.open(cell, &dir)?;
+    let grants = granted.open(cell, dir)?;
     let mut lines = Vec::new();
     let mut count = 0;
     let mut scorers = Vec::new();
@@ -122,7 +143,7 @@ pub fn score(
         for ((sample, _), score) in paired.iter().zip(&scores) {
             let line = ScoreLine { scorer: id.clone(), sample: sample.id.clone(), score: score.clone() };
             serde_json::to_writer(&mut lines, &line).map_err(|e| Error::failed(e.to_string()))?;
-            lines.write_all(b"\n").map_err(Error::io(&dir))?;
+            lines.write_all(b"\n").map_err(Error::io(dir))?;
         }
         let asking = grants.as_ref().filter(|_| !source.capabilities.is_empty());
         let evidence = asking.map(|grants| grants.take_tally(id));
@@ -152,13 +173,10 @@ pub fn score(
         failed: paired.iter().filter(|(_, p)| p.failed()).count(),
         patients: clusters(&paired).len(),
         bootstrap: bootstrap.clone(),
-        // Answers that came in meanwhile are part of what the numbers depend on.
-        inputs: inputs(cell, &dir, limit, bootstrap)?,
+        inputs: String::new(),
         scorers,
     };
-    write_atomically(&dir.join(SCORES), &lines)?;
-    write_atomically(&dir.join(METRICS), &to_json(&metrics)?)?;
-    Ok(metrics)
+    Ok((lines, metrics))
 }
 
 impl Metrics {
@@ -226,7 +244,7 @@ pub fn read(dir: &Path) -> Option<Metrics> {
 /// The metrics of a cell, if they are on disk and were made from what is there now.
 pub fn read_fresh(cell: &Cell, run_dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<Option<Metrics>> {
     let dir = cell.dir(run_dir);
-    Ok(fresh(&dir, &inputs(cell, &dir, limit, bootstrap)?))
+    Ok(fresh(&dir, &inputs(cell, &dir, limit, bootstrap, VERSION)?))
 }
 
 /// The lines of `scores.jsonl` of a cell, by scorer and sample.
@@ -247,10 +265,11 @@ fn fresh(dir: &Path, inputs: &str) -> Option<Metrics> {
     read(dir).filter(|metrics| metrics.inputs == inputs && dir.join(SCORES).exists())
 }
 
-fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap) -> Result<String> {
+/// Digest of everything that the numbers of a cell's directory depend on, the version of the program that made them included.
+pub(super) fn inputs(cell: &Cell, dir: &Path, limit: u32, bootstrap: &Bootstrap, version: &str) -> Result<String> {
     let file = |path: &Path| std::fs::read(path).map(|bytes| digest(&bytes)).map_err(Error::io(path));
     let mut parts = vec![
-        env!("CARGO_PKG_VERSION").to_string(),
+        version.to_string(),
         file(&dir.join(predict::FILE))?,
         serde_json::to_string(bootstrap).map_err(|e| Error::failed(e.to_string()))?,
         limit.to_string(),

@@ -115,7 +115,13 @@ impl Side {
     }
 }
 
-fn scorers(suite: &Suite, manifest: &Manifest, task: Task, catalogs: &Catalogs) -> Result<Vec<ScorerSource>> {
+/// The scorers of a suite's dataset, whose capabilities are yet to be looked into.
+pub(in crate::run) fn scorers(
+    suite: &Suite,
+    manifest: &Manifest,
+    task: Task,
+    catalogs: &Catalogs,
+) -> Result<Vec<ScorerSource>> {
     let source = |id: &str, component: &str, options, conditions: &Conditions| {
         Ok(ScorerSource {
             id: id.into(),
