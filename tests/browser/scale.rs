@@ -17,7 +17,7 @@ const HEAP: f64 = 120e6;
 /// Seconds until samples can be browsed.
 const OPEN: f64 = 10.0;
 /// Megabytes beyond those of the small report that the writer may take for 200,000 samples.
-const GROWTH: f64 = 1000.0;
+const GROWTH: f64 = 700.0;
 
 struct Measured {
     page: f64,

@@ -151,6 +151,7 @@ fn a_report_of_restricted_samples_has_neither_their_images_nor_their_texts() {
         files.iter().filter(|(name, bytes)| reported(name) && told(bytes)).map(|(name, _)| name.clone()).collect()
     };
     assert_eq!(texts(&files(&bench.path("runs/suite"))), Vec::<String>::new());
+    assert!(bench.read("runs/suite/report.html").contains("answers are withheld: the terms of dots"));
     bench.medvlm(&["report", "runs/suite", "--show-restricted"]).well();
     assert_eq!(texts(&files(&bench.path("runs/suite")))[0], "report.html");
 }

@@ -11,7 +11,7 @@ use crate::{
     judge::Limits,
     run::{
         self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, crew, plan, policy,
-        report::{self, Export},
+        report::{self, Export, Options},
     },
     scorer::Engine,
 };
@@ -86,7 +86,7 @@ impl ReportArgs {
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         let catalogs = Catalogs::load(search)?;
         let plan = recorded(&catalogs, self.run, &self.roots)?;
-        let options = report::Options { show_restricted: self.show_restricted };
+        let options = Options { show_restricted: self.show_restricted };
         show_with(&plan, self.json, options)?;
         for layout in self.exports {
             let written = report::export(&plan, &catalogs, layout, options)?;
@@ -148,11 +148,11 @@ pub(super) fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Res
 
 /// Writes the report and prints its table.
 pub(super) fn show(plan: &Plan, json: bool) -> Result<u8> {
-    show_with(plan, json, report::Options::default())
+    show_with(plan, json, Options::default())
 }
 
-fn show_with(plan: &Plan, json: bool, options: report::Options) -> Result<u8> {
-    let (page, table) = report::report(plan, options)?;
+fn show_with(plan: &Plan, json: bool, options: Options) -> Result<u8> {
+    let (page, table) = report::report(plan, options, &|line| eprintln!("{line}"))?;
     if json {
         let path = plan.dir.join("results.json");
         print!("{}", std::fs::read_to_string(&path).map_err(Error::io(&path))?);

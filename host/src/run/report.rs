@@ -49,9 +49,10 @@ pub struct Options {
     pub show_restricted: bool,
 }
 
-/// Writes the report of all cells that have metrics; returns the page's path and the terminal's table.
-pub fn report(plan: &Plan, options: Options) -> Result<(PathBuf, String)> {
-    let written = write(plan, options)?;
+/// Writes the report of all cells that have metrics; returns the page's path and the terminal's table. `note` hears of work
+/// that takes long.
+pub fn report(plan: &Plan, options: Options, note: &dyn Fn(&str)) -> Result<(PathBuf, String)> {
+    let written = write(plan, options, note)?;
     let page = plan.dir.join("report.html");
     write_atomically(&page, report::to_html(&written.report, &written.pages)?.as_bytes())?;
     let report = &written.report;
@@ -78,7 +79,7 @@ struct Written {
     pages: Pages,
 }
 
-fn write(plan: &Plan, options: Options) -> Result<Written> {
+fn write(plan: &Plan, options: Options, note: &dyn Fn(&str)) -> Result<Written> {
     let scored: Vec<(&Cell, score::Metrics)> =
         plan.cells.iter().filter_map(|cell| Some((cell, score::read(&cell.dir(&plan.dir))?))).collect();
     let total: usize = scored.iter().map(|(_, metrics)| metrics.samples).sum();
@@ -98,6 +99,7 @@ fn write(plan: &Plan, options: Options) -> Result<Written> {
         if shown {
             pictures(&split, number, &mut place)?;
         }
+        findings.notes.extend(restriction(&split, shown));
         let mut together = Together::new(plan, &split);
         for (position, cell, metrics) in members {
             let opened = Opened::read(cell, metrics, &split, &plan.dir, &scorers)?;
@@ -116,7 +118,7 @@ fn write(plan: &Plan, options: Options) -> Result<Written> {
             together.push(&opened);
             cells.insert(position, report);
         }
-        together.compare(&scorers, &mut findings)?;
+        together.compare(&scorers, &mut findings, note)?;
     }
     samples.finish()?;
     table.keep()?;
@@ -148,6 +150,18 @@ fn splits<'a>(scored: &'a [(&'a Cell, score::Metrics)]) -> Vec<Vec<(usize, &'a C
         }
     }
     splits
+}
+
+/// What a reader must know of samples that may not be passed on.
+fn restriction(split: &Split, shown: bool) -> Option<String> {
+    let manifest = split.manifest();
+    let terms = format!("the terms of {} keep its samples from being passed on", manifest.id);
+    (manifest.access != Access::Open).then(|| match shown {
+        true => format!("This report must stay where it is: {terms}."),
+        false => format!(
+            "Images, questions and answers are withheld: {terms}. `medvlm report --show-restricted` shows them."
+        ),
+    })
 }
 
 fn pictures(split: &Split, number: usize, place: &mut Place) -> Result<()> {

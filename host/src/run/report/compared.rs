@@ -49,6 +49,9 @@ struct Member<'a> {
     positive: Option<Vec<f64>>,
 }
 
+/// Samples in all draws of all cells beyond which a comparison takes minutes.
+const LONG: usize = 50_000_000;
+
 /// What a scorer gave one cell, with its metric on all samples and on draws of them.
 struct Entrant<'a> {
     member: &'a Member<'a>,
@@ -86,7 +89,7 @@ impl<'a> Together<'a> {
     }
 
     /// Compares the cells that answered all samples, in the leading metric of each scorer.
-    pub fn compare(self, scorers: &Scorers, findings: &mut Findings) -> Result<()> {
+    pub fn compare(self, scorers: &Scorers, findings: &mut Findings, note: &dyn Fn(&str)) -> Result<()> {
         let all = self.split.samples().len();
         let (complete, partial): (Vec<&Member<'_>>, Vec<&Member<'_>>) =
             self.members.iter().partition(|member| member.answered == all);
@@ -98,6 +101,13 @@ impl<'a> Together<'a> {
             findings.notes.push(format!("{} is compared with no other cell: {why}.", member.id));
         }
         let Some(first) = complete.first() else { return Ok(()) };
+        if complete.len() * all * self.plan.suite.bootstrap.resamples as usize > LONG {
+            let (count, id) = (complete.len(), first.id);
+            note(&format!(
+                "report: comparing {count} cells on {}.{}.{}, {all} samples each",
+                id.dataset, id.split, id.task
+            ));
+        }
         for source in first.scorers {
             let Some(leading) = leading(source, scorers, &complete) else { continue };
             self.in_metric(&leading, &complete, findings)?;
