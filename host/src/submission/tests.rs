@@ -173,7 +173,7 @@ fn other_programs_read_what_packing_writes() {
     let good = members(&[b"{}".to_vec(), vec![2; 9], vec![3; 9], vec![], vec![5; 9]]);
     let mut archive = zip::ZipArchive::new(std::io::Cursor::new(packed(&good))).expect("a zip archive");
     let names: Vec<String> =
-        (0..archive.len()).map(|i| archive.by_index(i).expect("there").name().expect("utf-8").to_string()).collect();
+        (0..archive.len()).map(|i| archive.by_index(i).expect("there").name().expect("text").to_string()).collect();
     assert_eq!(names[..2], ["submission.json", "run.json"]);
     let mut text = String::new();
     std::io::Read::read_to_string(&mut archive.by_name("run.json").expect("there"), &mut text).expect("whole");
