@@ -5,6 +5,7 @@
 #![allow(clippy::print_stderr, reason = "a skipped test says so")]
 
 mod chromium;
+mod leaderboard;
 mod scale;
 
 use std::{env, fs, path::Path};

@@ -55,7 +55,7 @@ pub struct Plan {
 }
 
 /// One point of the grid with all that it takes.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cell {
     /// Name, and that of its directory.
     pub id: CellId,

@@ -3,6 +3,7 @@
 //! carries no content cannot differ unseen, and no archive is larger unpacked than packed.
 
 use std::{
+    collections::BTreeMap,
     fs::File,
     io::{Read, Write},
     os::unix::fs::FileExt,
@@ -48,13 +49,12 @@ pub struct Archive {
     path: PathBuf,
     file: File,
     length: u64,
-    entries: Vec<Entry>,
+    entries: BTreeMap<String, Entry>,
 }
 
 /// A member that can be looked at.
 #[derive(Debug)]
 struct Entry {
-    name: String,
     size: u64,
     crc: u32,
     /// Where its content begins.
@@ -121,7 +121,7 @@ impl Archive {
     pub fn open(path: &Path) -> Result<(Self, Vec<Violation>)> {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
-        let mut archive = Self { path: path.into(), file, length, entries: Vec::new() };
+        let mut archive = Self { path: path.into(), file, length, entries: BTreeMap::new() };
         let mut violations = Vec::new();
         archive.read_members(&mut violations)?;
         Ok((archive, violations))
@@ -129,7 +129,7 @@ impl Archive {
 
     /// Names of the members that can be used, with their sizes.
     pub fn members(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.entries.iter().map(|entry| (entry.name.as_str(), entry.size))
+        self.entries.iter().map(|(name, entry)| (name.as_str(), entry.size))
     }
 
     /// Whether there is a member of that name.
@@ -150,8 +150,8 @@ impl Archive {
 
     /// Writes every member below a directory.
     pub fn extract(&self, dir: &Path) -> Result<()> {
-        for entry in &self.entries {
-            let path = dir.join(&entry.name);
+        for (name, entry) in &self.entries {
+            let path = dir.join(name);
             let parent = path.parent().unwrap_or(dir);
             std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
             let mut out = File::create(&path).map_err(Error::io(&path))?;
@@ -184,7 +184,7 @@ impl Archive {
     }
 
     fn find(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.name == name)
+        self.entries.get(name)
     }
 
     fn each_chunk(&self, entry: &Entry, sink: &mut impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
@@ -263,7 +263,8 @@ impl Archive {
             let (size, most) = (header.size, kind.most_bytes());
             return refuse(Rule::BoundedMembers, format!("has {size} bytes, {most} at most"));
         }
-        self.entries.push(Entry { name, size: header.size, crc: header.crc, start: header.offset + length });
+        let entry = Entry { size: header.size, crc: header.crc, start: header.offset + length };
+        self.entries.insert(name, entry);
     }
 
     /// At most so many bytes from a position.

@@ -54,7 +54,10 @@ const BREAKS: [Break; 24] = [
 /// As [`BREAKS`], in the closed division.
 const CLOSED: [Break; 3] = [
     (Rule::OfficialSuite, |parts| parts.edit_json("run.json", |run| run["suite"]["bootstrap"]["seed"] = json!(7))),
-    (Rule::OwnAdapters, |parts| parts.edit_json("run.json", |run| run["cells"][CELL]["adapter"] = json!("ab"))),
+    (Rule::OwnAdapters, |parts| {
+        let cell = format!("\"{CELL}\": {{");
+        parts.edit("run.json", |text| text.replace(&cell, &format!("{cell}\n      \"adapter\": \"ab\",")));
+    }),
     (Rule::Released, |parts| {
         let index = Index { medvlm: "0.1.0-dev".into(), ..parts.index() };
         parts.0.insert("submission.json".into(), index.to_bytes().unwrap());
@@ -181,19 +184,21 @@ fn a_signature_is_checked_where_a_key_is_given() {
     bench.medvlm(&["verify", "a.zip", "--key", "nonsense"]).refused(2, "neither a minisign public key nor");
 }
 
-/// Answers that the model would not give: everything fits but the model.
+/// A forger who knows the model's place but not its answers.
 #[test]
-fn answers_of_another_model_are_found_by_asking_again() {
+fn answers_that_the_model_does_not_give_are_found_by_asking_again() {
     let bench = bench();
     pack(&bench, "open", "a.zip").well();
-    bench.mock(&[("mock", "feature_dim = 3")]);
-    bench.medvlm(&["run", "suites/both.toml", "--redo"]).well();
     let mut parts = Parts::of(&bench.path("a.zip"));
-    let honest: Value = serde_json::from_str(&parts.text("run.json")).unwrap();
-    bench.mock(&[("mock", "")]);
-    parts.edit(&file(CELL, "predictions.jsonl"), |text| text.replacen("\"logits\":[", "\"logits\":[9", 1));
+    parts.edit(&file(CELL, "predictions.jsonl"), |text| {
+        let (first, rest) = text.split_once('\n').unwrap();
+        let mut first: Value = serde_json::from_str(first).unwrap();
+        first["logits"] = json!([9.5, 0.25]);
+        format!("{first}\n{rest}")
+    });
     parts.sealed(&bench.path("bad.zip"));
-    assert_eq!(honest["suite"]["name"], "both");
     let (_, verdict) = verify(&bench, &["bad.zip", "--rerun", "24"]);
     assert!(rules_of(&verdict).contains(&801), "{verdict:#}");
+    let (_, verdict) = verify(&bench, &["bad.zip"]);
+    assert!(rules_of(&verdict).contains(&501) && !rules_of(&verdict).contains(&801), "{verdict:#}");
 }

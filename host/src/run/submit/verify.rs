@@ -208,10 +208,9 @@ fn check_content(
             verdict.notes.push(format!("{}: not scored again, because its predictions are not valid", cell.id));
             continue;
         };
-        options.observer.begin(&cell.id, "scoring again", 0, predictions.len());
+        options.observer.begin(&cell.id, "scoring again", predictions.len(), predictions.len());
         let mut checked = rescore::rescore(&opened, cell, known, &predictions, &granted, violations)?;
         checked.with_data = known.compared;
-        options.observer.advance(predictions.len());
         options.observer.end(0);
         if options.rerun > 0 {
             match rerun::rerun(&opened, cell, known, &predictions, options, &digest, violations)? {
