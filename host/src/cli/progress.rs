@@ -48,7 +48,9 @@ impl Observer for Progress {
                 state.begun += 1;
                 state.cell = Some(cell.clone());
             }
-            state.name = format!("[{}/{}] {cell}: {work}", state.begun, self.cells);
+            // Who does not know how many cells there are says how far it is.
+            let of = if self.cells > 0 { format!("/{}", self.cells) } else { String::new() };
+            state.name = format!("[{}{of}] {cell}: {work}", state.begun);
             let target = if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
             state.bar = ProgressBar::with_draw_target(Some(total as u64), target);
             if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {per_sec} eta {eta}") {
