@@ -11,12 +11,12 @@ use std::{
     time::Duration,
 };
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use medvlm::{
     config::{SearchPath, Suite},
     ids::CellId,
     model::{Catalog, Model, Place, worker},
-    run::{Catalogs, Observer, Settings, plan, predict},
+    run::{Catalogs, Filter, Observer, Settings, crew, plan},
 };
 use plugin_api::{Image, Open, client, message::ZeroShot};
 use tempfile::TempDir;
@@ -76,13 +76,13 @@ fn cell(c: &mut Criterion) {
     group.throughput(Throughput::Elements(SAMPLES.into())).sample_size(10);
     for (name, place) in places() {
         let settings = Settings { place, device: "cpu".into(), dtype: "f32".into(), batch_size: BATCH, adapter: None };
-        let plan = plan::plan(Suite::read(&suite).unwrap(), &catalogs, settings, dir.path().join("runs")).unwrap();
+        let runs = dir.path().join("runs");
+        let plan = plan::plan(Suite::read(&suite).unwrap(), &catalogs, settings, runs, &Filter::default()).unwrap();
         group.bench_function(name, |b| {
-            b.iter_batched(
-                || TempDir::new_in(dir.path()).unwrap(),
-                |out| predict::predict(&plan.cells[0], out.path(), 0, &plan.settings, &Quiet).unwrap(),
-                BatchSize::PerIteration,
-            );
+            b.iter(|| {
+                let _ = fs::remove_dir_all(&plan.dir);
+                crew::predict(&plan, None, &Quiet).unwrap()
+            });
         });
     }
     group.finish();

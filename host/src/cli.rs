@@ -17,14 +17,21 @@ mod check;
 mod compare;
 mod data;
 mod doctor;
+mod dry_run;
+mod eval;
+mod import;
 mod infer;
 mod leaderboard;
+mod leaks;
 mod list;
+mod merge;
 mod new;
 mod pack;
 mod parity;
 mod progress;
 mod run;
+mod score;
+mod status;
 mod verify;
 
 /// Evaluates vision-language models on medical images: models are plugins, scorers are WebAssembly
@@ -58,10 +65,18 @@ struct Global {
 enum Verb {
     /// Run a suite: predict what is missing, score, report
     Run(run::RunArgs),
+    /// Show which cells of a suite are done, partial, failed, stale or missing
+    Status(status::StatusArgs),
+    /// Join run directories that several machines filled
+    Merge(merge::MergeArgs),
     /// Score a run directory again, without its models
-    Score(run::ScoreArgs),
+    Score(score::ScoreArgs),
     /// Write a run directory's report again
-    Report(run::ReportArgs),
+    Report(score::ReportArgs),
+    /// Take over a prediction file of MedVLMBench, lm-eval or lmms-eval, to score it here
+    Import(import::ImportArgs),
+    /// Run one evaluation by the flags of MedVLMBench's run_eval.py
+    Eval(eval::EvalArgs),
     /// Say whether two cells differ, sample by sample on the same samples
     Compare(compare::CompareArgs),
     /// Pack a run into one file that anyone can verify
@@ -125,8 +140,12 @@ pub fn main() -> ExitCode {
     let search = SearchPath::new(&cli.global.plugin_dirs, &cli.global.scorer_dirs, &cli.global.dataset_dirs);
     let done = match cli.verb {
         Verb::Run(args) => args.run(&search),
+        Verb::Status(args) => args.run(&search),
+        Verb::Merge(args) => args.run(),
         Verb::Score(args) => args.run(&search),
         Verb::Report(args) => args.run(&search),
+        Verb::Import(args) => args.run(&search),
+        Verb::Eval(args) => args.run(&search),
         Verb::Compare(args) => args.run(&search),
         Verb::Pack(args) => args.run(&search),
         Verb::Verify(args) => args.run(&search),

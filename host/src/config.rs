@@ -9,14 +9,19 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    error::{Error, Result, read_toml, suggest},
+    error::{Error, Result, suggest},
     ids::{Task, Usage, check_name},
 };
 
+mod allowed_leak;
+mod exclusion;
 mod grants;
+mod include;
 mod remote;
 mod scorer_table;
 
+pub use allowed_leak::AllowedLeak;
+pub use exclusion::Exclusion;
 pub use grants::{EmbedTable, JudgeTable, Price};
 pub use remote::RemoteTable;
 pub use scorer_table::{Conditions, OneOf, ScorerTable};
@@ -31,7 +36,11 @@ pub struct Suite {
     /// Heading of the report.
     #[serde(default)]
     pub title: String,
+    /// Suites that this one builds on; see `config/include.rs`.
+    #[serde(default, skip_serializing)]
+    pub include: Vec<PathBuf>,
     /// Models, by name.
+    #[serde(default)]
     pub models: Vec<String>,
     /// How each model is used.
     #[serde(default = "zero_shot")]
@@ -68,8 +77,11 @@ pub struct Suite {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub embed: Option<EmbedTable>,
     /// Datasets with split and task.
-    #[serde(rename = "dataset")]
+    #[serde(default, rename = "dataset")]
     pub datasets: Vec<Evaluation>,
+    /// Cells that are left out of the grid.
+    #[serde(default, rename = "exclude", skip_serializing_if = "Vec::is_empty")]
+    pub exclusions: Vec<Exclusion>,
     /// How the intervals are made.
     #[serde(default)]
     pub bootstrap: Bootstrap,
@@ -88,6 +100,9 @@ pub struct Suite {
     /// A table of published values, to be shown beside the run's own and never mixed with them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published: Option<PathBuf>,
+    /// Splits that share images or patients with what adapters are fitted on, and why that is accepted.
+    #[serde(default, rename = "allow_leak", skip_serializing_if = "Vec::is_empty")]
+    pub allowed_leaks: Vec<AllowedLeak>,
 }
 
 /// A dataset split with the task that is evaluated on it.
@@ -108,6 +123,9 @@ pub struct Evaluation {
     /// Form of the questions, by its name in the manifest; the raw question when absent.
     #[serde(default)]
     pub template: Option<String>,
+    /// The split that adapters are fitted on; `train` when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train: Option<String>,
     /// Directory of the copy.
     #[serde(default)]
     pub root: Option<PathBuf>,
@@ -145,16 +163,16 @@ pub struct SearchPath {
 impl Suite {
     /// Reads a suite file and checks what can be checked without its plugins.
     pub fn read(path: &Path) -> Result<Self> {
-        let mut suite: Self = read_toml(path)?;
+        Self::read_with(path, &[])
+    }
+
+    /// Reads a suite file with `KEY=VALUE` overrides.
+    pub fn read_with(path: &Path, overrides: &[String]) -> Result<Self> {
+        let mut suite = include::read(path, overrides)?;
         if suite.name.is_empty() {
             suite.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         }
         check_name("suite", &suite.name)?;
-        let base = path.parent().unwrap_or(Path::new("."));
-        let roots = suite.datasets.iter_mut().filter_map(|d| d.root.as_mut()).chain(suite.weights.values_mut());
-        for root in roots.chain(&mut suite.published) {
-            *root = base.join(&*root);
-        }
         let lists = [
             ("models", suite.models.len()),
             ("usages", suite.usages.len()),
@@ -186,11 +204,19 @@ impl Suite {
         grants::check(&suite.judges, path)?;
         remote::check(&suite, path)?;
         scorer_table::check(&suite, path)?;
+        allowed_leak::check(&suite, path)?;
+        exclusion::check(&suite, path)?;
         Ok(suite)
     }
 }
 
 impl Suite {
+    /// Why cells of this kind are left out, if they are.
+    pub fn excludes(&self, model: &str, dataset: &str, task: Task, usage: Usage) -> Option<&str> {
+        let met = self.exclusions.iter().find(|exclusion| exclusion.meets(model, dataset, task, usage));
+        met.map(|exclusion| exclusion.reason.as_str())
+    }
+
     /// Whether a model was made for medicine.
     pub fn is_specialist(&self, model: &str) -> bool {
         self.specialists.iter().any(|specialist| specialist == model)
@@ -206,6 +232,18 @@ impl Evaluation {
     /// Whether one of the suite's models meets it.
     pub fn meets(&self, model: &str) -> bool {
         self.models.is_empty() || self.models.iter().any(|chosen| chosen == model)
+    }
+
+    /// The split that adapters are fitted on.
+    pub fn training_split(&self) -> &str {
+        self.train.as_deref().unwrap_or("train")
+    }
+
+    /// The split that chooses among adapters, of a dataset with these splits; without one, some of the training patients
+    /// do. What is evaluated never chooses, nor does what belongs to another training split.
+    pub fn validation_split<'a>(&self, mut splits: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+        let own = self.training_split() == "train" && self.split != "validation";
+        splits.find(|split| own && *split == "validation").map(String::as_str)
     }
 
     /// How models are used with it, in a suite that uses them like this.

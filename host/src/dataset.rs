@@ -38,7 +38,7 @@ mod real_data;
 pub use catalog::Catalog;
 pub use check::{CheckReport, Count, Skipped, check};
 pub use fetch::{HubAccess, fetch};
-pub use image::{Pixels, decode_image};
+pub use image::{Look, Looks, MAX_SIGNS, Pixels, Signs, decode_image};
 pub use manifest::{
     Access, ArrayRule, Caption, Checksum, Class, DEFAULT, Diagnosis, DicomRule, Download, Fields, Filter, Hub,
     Manifest, PUBLISHED, Partition, PatientRule, Question, Reader, Rule, Split, Uncertain, Views,

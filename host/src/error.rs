@@ -93,6 +93,21 @@ impl Error {
     }
 }
 
+impl Clone for Error {
+    /// The same sentence and exit code; of an operating system's error, what it said.
+    fn clone(&self) -> Self {
+        match self {
+            Self::Usage(message) => Self::Usage(message.clone()),
+            Self::Failed(message) => Self::Failed(message.clone()),
+            Self::Interrupted => Self::Interrupted,
+            Self::Invalid { path, message } => Self::Invalid { path: path.clone(), message: message.clone() },
+            Self::Io { path, source } => {
+                Self::Io { path: path.clone(), source: io::Error::new(source.kind(), source.to_string()) }
+            }
+        }
+    }
+}
+
 /// `; did you mean …?` for the nearest of the known names, or the list of them when none is near.
 pub fn suggest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let mut known: Vec<&str> = known.into_iter().collect();

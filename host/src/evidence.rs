@@ -4,7 +4,7 @@
 //! too large for text: their numbers lie in `evidence.f32` (little-endian), and their lines say where, with a digest.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fs::{File, OpenOptions, TryLockError},
     io::{Read, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
@@ -230,6 +230,49 @@ pub fn fingerprint(dir: &Path) -> Result<Option<String>> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { path, source }),
     }
+}
+
+/// Joins the evidence of several directories in `out`, in the order of its keys, so that the outcome does not depend on
+/// theirs. Of several answers to one request, which a judge may give, the first by its text stays.
+pub fn merge(dirs: &[PathBuf], out: &Path) -> Result<()> {
+    let (mut answers, mut embeddings) = (BTreeMap::new(), BTreeMap::new());
+    for dir in dirs.iter().filter(|dir| dir.join(FILE).exists()) {
+        let evidence = Evidence::open(dir)?;
+        let (of_dir, places) = {
+            let state = evidence.state();
+            (state.answers.clone(), state.places.clone())
+        };
+        for (key, answer) in of_dir {
+            let text = |answer: &Answer| serde_json::to_string(answer).unwrap_or_default();
+            match answers.get(&key) {
+                Some(known) if text(known) <= text(&answer) => {}
+                _ => drop(answers.insert(key, answer)),
+            }
+        }
+        for (key, place) in places {
+            if let Some(embedding) = evidence.embedding(&key)? {
+                embeddings.entry(key).or_insert((place.model, embedding));
+            }
+        }
+    }
+    if answers.is_empty() && embeddings.is_empty() {
+        return Ok(());
+    }
+    let fresh = tempfile::tempdir_in(out).map_err(Error::io(out))?;
+    let evidence = Evidence::open(fresh.path())?;
+    answers.into_values().try_for_each(|answer| evidence.record_answer(answer))?;
+    for (key, (model, embedding)) in &embeddings {
+        evidence.record_embedding(key, model, embedding)?;
+    }
+    drop(evidence);
+    // The numbers first: a line never names numbers that are not there.
+    for name in [NUMBERS, FILE] {
+        let (from, to) = (fresh.path().join(name), out.join(name));
+        if from.exists() {
+            std::fs::rename(&from, &to).map_err(Error::io(&to))?;
+        }
+    }
+    Ok(())
 }
 
 /// What is wrong with evidence that came from elsewhere and is yet to be opened: lines that are none, numbers that are not

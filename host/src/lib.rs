@@ -14,6 +14,7 @@
 
 pub mod error;
 pub mod ids;
+pub mod lock;
 
 pub mod adapter;
 pub mod config;

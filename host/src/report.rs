@@ -1,25 +1,53 @@
-//! A finished run as a page, a table and machine-readable results.
+//! A finished run as a page, as tables, as machine-readable results and in the layouts of others.
+//!
+//! ```text
+//! findings   what the cells say together          published  values of others, never mixed with ours
+//! pages      samples, a part at a time            parquet    one row a prediction
+//! html       the page                             table, latex, markdown, csv   the same numbers as text
+//! results    results.json                         lm_eval, every_eval_ever, hub   layouts of others
+//! ```
 //!
 //! The types here are all that a report needs; nothing is read from disk and nothing is computed that could
 //! change a number. Every number keeps its way back: cell, scorer, version, component digest, file and lines.
+//! Samples are written as they come, so that a report holds no more of them than a part has.
+
+use std::collections::BTreeMap;
 
 use crate::ids::{Task, Usage};
 
+pub mod csv;
+pub mod every_eval_ever;
 #[cfg(test)]
 mod example;
 mod figures;
+mod findings;
+mod grid;
 mod html;
+pub mod hub;
 mod latex;
+pub mod lm_eval;
+mod markdown;
 mod numbers;
+mod pages;
+mod parquet;
+mod published;
 mod results;
-mod samples;
+mod sections;
 mod subgroups;
 mod summary;
 mod table;
 mod thumbnail;
 
+pub use findings::{
+    AgreementReport, Choice, ComparisonReport, FailureReport, Findings, MissingReport, PairReport, QuestionReport,
+    RaterPair, RaterReport,
+};
 pub use html::to_html;
 pub use latex::to_latex;
+pub use markdown::to_markdown;
+pub use pages::{CellIndex, CellPages, EmbeddedParts, PARTS, Pages, Parts, PicturePages};
+pub use parquet::SampleTable;
+pub use published::{PublishedValue, read_published};
 pub use results::to_results_json;
 pub use table::to_table;
 pub use thumbnail::thumbnail;
@@ -31,8 +59,16 @@ pub struct Report {
     pub title: String,
     /// What was used: versions, hashes, device, command; shown in this order.
     pub provenance: Vec<(String, String)>,
+    /// Draws behind each interval.
+    pub resamples: u32,
+    /// Coverage of the intervals.
+    pub level: f64,
     /// The cells, in the order of the suite.
     pub cells: Vec<CellReport>,
+    /// What the cells say together.
+    pub findings: Findings,
+    /// Values that others published for the same cells.
+    pub published: Vec<PublishedValue>,
 }
 
 /// One point of the suite's grid.
@@ -52,6 +88,14 @@ pub struct CellReport {
     pub usage: Usage,
     /// The seed.
     pub seed: u64,
+    /// Whether the model was made for medicine.
+    pub specialist: bool,
+    /// Whether the model was trained on data of the dataset, as far as its authors say.
+    pub in_domain: bool,
+    /// Whether the dataset's terms keep its images and texts out of reports.
+    pub restricted: bool,
+    /// Digests of what the predictions depend on, by name.
+    pub fingerprint: BTreeMap<String, String>,
     /// Names of the classes (`diagnosis`); empty otherwise.
     pub classes: Vec<String>,
     /// What the scorers aggregated.
@@ -62,12 +106,16 @@ pub struct CellReport {
     pub gaps: Vec<GapReport>,
     /// Receiver operating characteristics (`diagnosis`); several for one curve against the rest for each class.
     pub roc: Vec<Curve>,
+    /// Precision (second) over recall (first) of the same classes.
+    pub precision_recall: Vec<Curve>,
     /// Reliability of the probabilities, where the model gives any.
     pub calibration: Option<Calibration>,
-    /// The predictions, in the order of the split.
-    pub samples: Vec<SampleReport>,
+    /// What failed and what is missing.
+    pub failures: FailureReport,
     /// Number of samples in the split.
     pub expected: usize,
+    /// Number of predictions.
+    pub predicted: usize,
     /// Number of predictions that failed.
     pub failed: usize,
 }
@@ -99,6 +147,8 @@ pub struct MetricReport {
     pub failed: usize,
     /// True when a larger value is better.
     pub higher_is_better: bool,
+    /// Smallest and greatest possible value; absent where the scorer is not there to ask.
+    pub range: Option<(f64, f64)>,
     /// First and last line of the scorer's sample scores in the cell's `scores.jsonl`, counted from 1.
     pub lines: Option<(usize, usize)>,
 }
@@ -152,9 +202,9 @@ pub struct GapReport {
 pub struct Curve {
     /// The positive class.
     pub name: String,
-    /// Area under the curve.
+    /// Area under the curve, or average precision.
     pub area: Option<f64>,
-    /// Points (false positive rate, true positive rate) from (0, 0) to (1, 1).
+    /// Points in the order of falling thresholds: false and true positive rate, or recall and precision.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -191,8 +241,10 @@ pub struct SampleReport {
     pub index: u32,
     /// The patient, where the dataset knows.
     pub patient: Option<String>,
-    /// Encoded JPEG or PNG; see [`thumbnail`].
-    pub thumbnail: Option<Vec<u8>>,
+    /// Whether there is a picture of it; see [`PicturePages`].
+    pub pictured: bool,
+    /// Whether question, target and prediction are kept out of the report.
+    pub withheld: bool,
     /// The question (`vqa`).
     pub question: Option<String>,
     /// What is right.

@@ -17,9 +17,17 @@ use crate::{
 
 mod adapt;
 pub mod compare;
+pub mod crew;
 mod embedder;
+pub mod estimate;
+pub mod eval;
+mod filter;
 pub mod granted;
+pub mod import;
 pub mod leaderboard;
+pub mod leaks;
+pub mod lease;
+pub mod merge;
 pub mod parity;
 pub mod plan;
 pub mod policy;
@@ -29,10 +37,12 @@ pub mod remote;
 pub mod report;
 pub mod score;
 mod scored;
+pub mod status;
 pub mod subgroups;
 pub mod submit;
 
 pub use embedder::{EmbedRecord, EmbedSource};
+pub use filter::{Condition, Filter};
 pub use granted::{Asking, Granted};
 pub use plan::{Cell, Plan};
 pub use record::RunRecord;

@@ -8,7 +8,7 @@ use std::{
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -86,6 +86,21 @@ impl Chromium {
         let reply = self.call("Runtime.evaluate", json!({"expression": expression, "returnByValue": true}));
         assert!(reply.get("exceptionDetails").is_none(), "{expression}: {reply}");
         reply["result"]["value"].clone()
+    }
+
+    /// Waits until an expression in the page is true.
+    pub fn wait_until(&mut self, expression: &str) {
+        let start = Instant::now();
+        while self.evaluate(expression) != true {
+            assert!(start.elapsed() < PATIENCE, "waited in vain for {expression}");
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Bytes that the page's scripts hold, after the garbage is collected.
+    pub fn heap(&mut self) -> f64 {
+        self.call("HeapProfiler.collectGarbage", json!({}));
+        self.call("Runtime.getHeapUsage", json!({}))["usedSize"].as_f64().expect("a number")
     }
 
     /// Presses and releases the mouse in the middle of the first element that the selector names.

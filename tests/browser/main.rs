@@ -6,6 +6,7 @@
 
 mod chromium;
 mod leaderboard;
+mod scale;
 
 use std::{env, fs, path::Path};
 
@@ -22,12 +23,14 @@ fn a_report_draws_filters_and_opens_a_sample() {
     assert_drawn(&screenshot(&mut browser, "top"));
 
     let samples = first_cell(&page);
+    let page_is_drawn = "document.getElementById('rows').ariaBusy === 'false'";
     let wrong: Vec<&Value> =
         samples.iter().filter(|s| s["correct"] == false && s.get("error").is_none_or(Value::is_null)).collect();
     assert!(!wrong.is_empty(), "{page} has no wrong prediction to look for");
     assert_eq!(visible_rows(&mut browser), samples.len().min(PAGE));
 
     browser.click("[data-outcome=wrong]");
+    browser.wait_until(page_is_drawn);
     assert_eq!(visible_rows(&mut browser), wrong.len().min(PAGE));
     assert_eq!(browser.evaluate("document.querySelector('[data-outcome=wrong]').ariaPressed"), "true");
     let outcomes =
@@ -36,7 +39,7 @@ fn a_report_draws_filters_and_opens_a_sample() {
     assert_drawn(&screenshot(&mut browser, "wrong"));
 
     browser.click("#rows tbody tr button");
-    assert_eq!(browser.evaluate("document.getElementById('detail').open"), true);
+    browser.wait_until("document.getElementById('detail').open");
     let detail = browser.evaluate("document.getElementById('detail').innerText");
     for field in ["id", "target", "prediction"] {
         let text = wrong[0][field].as_str().unwrap_or_default().trim();
@@ -49,6 +52,7 @@ fn a_report_draws_filters_and_opens_a_sample() {
     browser.click("[data-outcome=all]");
     browser.click("#search");
     browser.type_text("no sample says this");
+    browser.wait_until("document.getElementById('status').textContent.startsWith('0 of ')");
     assert_eq!(visible_rows(&mut browser), 0);
 
     assert!(browser.errors().is_empty(), "{:?}", browser.errors());
@@ -76,6 +80,7 @@ fn text_from_data_never_becomes_an_element() {
 
     open_report(&mut browser, changed.path());
     browser.click("#rows tbody tr button");
+    browser.wait_until("document.getElementById('detail').open");
     let title = browser.evaluate("document.getElementById('detail-title').textContent");
     assert_eq!(title, "</script><img src=x onerror=\"window.hacked=1\">");
     assert_eq!(browser.evaluate("document.querySelectorAll('img[src=x]').length"), 0);
@@ -86,6 +91,7 @@ fn text_from_data_never_becomes_an_element() {
 fn open_report(browser: &mut Chromium, path: &Path) {
     browser.open(path);
     assert_eq!(browser.evaluate("document.getElementById('browser').hidden"), false);
+    browser.wait_until("document.getElementById('rows').ariaBusy === 'false'");
     assert!(browser.errors().is_empty(), "{:?}", browser.errors());
 }
 
@@ -105,10 +111,10 @@ fn report() -> Option<(Chromium, String)> {
 /// The samples of the page's first cell, read without the browser.
 fn first_cell(page: &str) -> Vec<Value> {
     let html = fs::read_to_string(page).expect("the report");
-    let (_, rest) = html.split_once("id=\"data\">").expect("the data block");
-    let (data, _) = rest.split_once("</script>").expect("its end");
-    let cells: Value = serde_json::from_str(data).expect("JSON");
-    cells[0]["samples"].as_array().expect("samples").clone()
+    let parts = html.split("data-part=\"c0/").skip(1).filter_map(|part| part.split_once("\">"));
+    let samples = parts.filter(|(name, _)| name.parse::<usize>().is_ok());
+    let rows = samples.map(|(_, rest)| rest.split_once("</script>").expect("its end").0);
+    rows.flat_map(|rows| serde_json::from_str::<Vec<Value>>(rows).expect("JSON")).collect()
 }
 
 fn visible_rows(browser: &mut Chromium) -> usize {

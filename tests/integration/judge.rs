@@ -223,6 +223,12 @@ fn several_judges_and_votes_are_raters_whose_agreement_is_reported() {
     assert_eq!(server.count(), 3 * OPEN);
     let alpha = metric(&bench, "gpt_alpha")["value"].as_f64().unwrap();
     assert!((-1.0..1.0).contains(&alpha), "{alpha}");
+    let results: Value = serde_json::from_str(&bench.read("runs/suite/results.json")).unwrap();
+    let agreement = &results["agreement"][0];
+    assert!((agreement["alpha"].as_f64().unwrap() - alpha).abs() < 1e-12, "{agreement}");
+    assert_eq!(agreement["raters"][1]["name"], "a, vote 2");
+    assert_eq!((agreement["raters"].as_array().unwrap().len(), agreement["pairs"].as_array().unwrap().len()), (3, 3));
+    assert_eq!(agreement["samples"], OPEN);
     let lines = evidence(&bench);
     let votes = |model: &str| {
         lines.iter().filter(|line| line["model"] == model).map(|line| line["vote"].as_u64().unwrap()).sum::<u64>()

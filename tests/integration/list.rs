@@ -1,8 +1,9 @@
-//! `medvlm list models`, from which the table of `plugins/README.md` is generated.
+//! `medvlm list models`, from which the table of `plugins/README.md` is generated, and the suites that name the models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use integration_tests::Bench;
+use integration_tests::{Bench, Said, dist};
+use serde_json::Value;
 
 /// The models of MedVLMBench's README.
 const PAPER: [&str; 21] = [
@@ -47,5 +48,26 @@ fn all_models_of_the_paper_are_there_with_all_that_is_known_of_them() {
             rows.iter().all(|row| row["parity"] != "not compared" && row["usages"].contains("zero-shot")),
             "{name}"
         );
+    }
+}
+
+/// Without weights and data every cell of the paper's suites is planned, and blocked by what is not at hand.
+#[test]
+fn the_papers_suites_have_as_many_cells_as_the_paper() {
+    for (suite, cells) in
+        [("medvlmbench-diagnosis", 144), ("medvlmbench-diagnosis-paper", 144), ("medvlmbench-vqa", 40)]
+    {
+        let bench = Bench::new();
+        let path = dist().join(format!("suites/{suite}.toml"));
+        let mut command = bench.command();
+        command.args(["run", path.to_str().unwrap(), "--dry-run", "--json"]).env("HF_HOME", bench.path("hub"));
+        let said: Said = command.env_remove("OPENAI_API_KEY").output().unwrap().into();
+        assert_eq!(said.code, Some(1), "{said:#?}");
+        let plan: Value = serde_json::from_str(&said.out).unwrap();
+        let blocked = plan["blocked"].as_array().unwrap();
+        assert_eq!((plan["cells"].as_array().map(Vec::len), blocked.len()), (Some(0), cells), "{suite}");
+        let names: BTreeSet<&str> = blocked.iter().map(|cell| cell["cell"].as_str().unwrap()).collect();
+        assert_eq!(names.len(), cells);
+        assert!(blocked.iter().all(|cell| !cell["why"].as_str().unwrap().is_empty()));
     }
 }

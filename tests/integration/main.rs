@@ -10,12 +10,20 @@ mod bad_input;
 mod c_door;
 /// `medvlm compare`, and the subgroups of a cell.
 mod compare;
+/// Several processes and machines on one suite, and what `medvlm status` says meanwhile.
+mod crew;
 /// A contrastive model over a copy of every diagnosis dataset.
 mod diagnosis_datasets;
 /// The whole flow on the mock plugin, and what it writes.
 mod end_to_end;
+/// The flags and files of MedVLMBench.
+mod eval;
+/// Prediction files of other programs.
+mod import;
 /// Judges and embeddings: granted, recorded, replayed, limited, refused.
 mod judge;
+/// Images and patients that are learnt from and evaluated as well.
+mod leaks;
 /// `medvlm list models`.
 mod list;
 /// Diagnoses in which any number of labels applies.
@@ -28,6 +36,8 @@ mod python_door;
 mod quickstart;
 /// Models behind OpenAI-compatible endpoints.
 mod remote;
+/// What a report says of several cells, keeps to itself and hands to others.
+mod report;
 /// Crashes and interruptions at any time, and the same bytes after all.
 mod resume;
 /// `medvlm new`: projects that build outside the workspace and drop in.

@@ -296,6 +296,9 @@ fn native_generative_models_answer_as_their_reference_implementations() {
         ("blip-vqa", "blip_generate/answering"),
         ("blip2", "blip2/inserted"),
         ("qwen2-vl", "qwen2_vl/hub"),
+        ("lingshu", "qwen2_5_vl/square"),
+        ("internvl3", "internvl/qwen2"),
+        ("gemma3", "gemma3/inner"),
         ("medgemma", "gemma3/medgemma"),
     ] {
         let (weights, image) = (goldens.join(case), image.to_string_lossy());

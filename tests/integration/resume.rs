@@ -108,15 +108,6 @@ fn ctrl_c_keeps_the_batch_in_flight_and_the_next_run_goes_on() {
     assert_eq!(bench.files("runs/suite"), whole);
 }
 
-#[test]
-fn two_processes_do_not_fill_one_cell() {
-    let bench = bench();
-    let mut host = start(&bench);
-    wait_until("predictions", || lines(&bench) >= 1);
-    bench.medvlm(&RUN).refused(1, "another process is filling this cell");
-    assert!(host.wait().unwrap().success());
-}
-
 /// A run directory of four pages is full in the middle of a run.
 #[test]
 fn a_full_disk_is_a_sentence_and_the_next_run_goes_on() {

@@ -18,6 +18,8 @@ from transformers import (
     OPTForCausalLM,
     Qwen2Config,
     Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
 )
 
 ROOT = Path(__file__).parent / "decoder"
@@ -40,6 +42,7 @@ CASES |= {
     "opt-post": (OPTForCausalLM, OPTConfig(**OPT, do_layer_norm_before=False, word_embed_proj_dim=20, enable_bias=False,
                  activation_function="gelu", tie_word_embeddings=False)),
 }
+CASES["qwen3"] = (Qwen3ForCausalLM, Qwen3Config(**COMMON, num_key_value_heads=2, head_dim=12, attention_bias=True))
 LENGTHS = [1, 7, 19, 30]
 NEW = 24
 

@@ -168,7 +168,7 @@ def save(case, model, folder):
 
 
 def write_case(name, case, seed):
-    """Writes a case; returns by how much, in logits, the closest choice of a token was made."""
+    """Writes a case; returns as `write_goldens`."""
     folder = ROOT / name
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -187,7 +187,12 @@ def write_case(name, case, seed):
             (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}) + "\n")
         case "jinja":
             (folder / "chat_template.jinja").write_text(template)
-    arrays, requests, margins = {}, [], []
+    return write_goldens(folder, model, processor, case)
+
+
+def write_goldens(folder, model, processor, case):
+    """Writes what the reference answers; returns by how much, in logits, the closest choice of a token was made."""
+    arrays, requests, margins, tokenizer = {}, [], [], processor.tokenizer
     for n, (prompt, names, raw) in enumerate(REQUESTS):
         pictures = [Image.open(IMAGES / f"{image}.png").convert("RGB") for image in names]
         if "side" in case:
@@ -200,9 +205,10 @@ def write_case(name, case, seed):
         with torch.no_grad():
             if n == 1:
                 arrays[f"pixel_values.{n}"] = batch["pixel_values"]
-                arrays[f"image_features.{n}"] = torch.cat(
-                    [torch.as_tensor(part) for part in model.get_image_features(batch["pixel_values"], batch["image_grid_thw"])]
-                )
+                parts = model.get_image_features(batch["pixel_values"], batch["image_grid_thw"])
+                # Since 4.57 there may be those of further layers beside them.
+                parts = parts[0] if isinstance(parts, tuple) and isinstance(parts[0], tuple) else parts
+                arrays[f"image_features.{n}"] = torch.cat([torch.as_tensor(part) for part in parts])
             out = model.generate(
                 **batch, do_sample=False, max_new_tokens=NEW, return_dict_in_generate=True, output_logits=True, pad_token_id=0,
                 repetition_penalty=1.0, temperature=None, top_k=None, top_p=None,
@@ -235,4 +241,5 @@ def main():
         print(f"{name}: seed {seed}")
 
 
-main()
+if __name__ == "__main__":
+    main()

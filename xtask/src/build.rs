@@ -6,7 +6,7 @@
 //! dist/plugins/DIR                 checkpoints that ship with a plugin (`weights = "path:DIR"`)
 //! dist/plugins/NAME/DIR            other folders that ship with it (`[package.metadata.medvlm] ship`)
 //! dist/scorers/NAME.wasm           each scorer component
-//! dist/data dist/suites            manifests with their bundled data, and suites
+//! dist/data dist/suites            manifests with their bundled data, and suites with their tables of published values
 //! dist/test-plugins test-scorers   the parts that exist for the tests, with --with-test-parts
 //! ```
 
@@ -168,7 +168,7 @@ impl Layout<'_> {
         }
         for path in dist::entries(&from)? {
             let to = self.dist.join(name).join(path.file_name().unwrap_or_default());
-            if has_extension(&path, "toml") {
+            if has_extension(&path, "toml") || has_extension(&path, "csv") {
                 let changed = dist::copy(&path, &to)?;
                 self.tell(name, &path.file_stem().unwrap_or_default().to_string_lossy(), &to, changed)?;
             } else if path.is_dir() && dist::copy_folder(&path, &to, &|file| has_extension(file, "parquet"))? > 0 {

@@ -1,9 +1,10 @@
-//! Frozen features, extracted once: an append-only file of rows by the digest of the pixels they were made from.
+//! Frozen features, extracted once: an append-only file of rows by the digest of the pixels they were made from, which
+//! several processes may fill.
 
 use std::{
     collections::HashMap,
     fs::{File, OpenOptions},
-    io::{Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +22,7 @@ pub struct FeatureStore {
 }
 
 impl FeatureStore {
-    /// Opens or creates the file; a torn last row is cut off.
+    /// Opens or creates the file.
     pub fn open(path: &Path, columns: usize) -> Result<Self> {
         if let Some(dir) = path.parent() {
             std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
@@ -31,9 +32,6 @@ impl FeatureStore {
         file.read_to_end(&mut bytes).map_err(Error::io(path))?;
         let size = DIGEST + 4 * columns;
         let whole = bytes.len() / size * size;
-        if whole < bytes.len() {
-            file.set_len(whole as u64).map_err(Error::io(path))?;
-        }
         let row = |bytes: &[u8]| {
             let (digest, values) = bytes.split_at(DIGEST);
             let value = |c: &[u8]| f32::from_le_bytes([c[0], c[1], c[2], c[3]]);
@@ -63,9 +61,20 @@ impl FeatureStore {
             bytes.extend_from_slice(digest.as_bytes());
             bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
         }
-        self.file.write_all(&bytes).map_err(Error::io(&self.path))?;
+        self.file.lock().map_err(Error::io(&self.path))?;
+        let written = self.cut_torn_row().and_then(|()| self.file.write_all(&bytes));
+        self.file.unlock().and(written).map_err(Error::io(&self.path))?;
         self.rows.extend(rows);
         Ok(())
+    }
+
+    /// Cuts off the part of a row that a crash has left; nobody else writes meanwhile.
+    fn cut_torn_row(&self) -> io::Result<()> {
+        let length = self.file.metadata()?.len();
+        match length % (DIGEST + 4 * self.columns) as u64 {
+            0 => Ok(()),
+            torn => self.file.set_len(length - torn),
+        }
     }
 }
 

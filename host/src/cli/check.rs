@@ -75,7 +75,7 @@ impl CheckArgs {
             let (row, plugin) = catalog.find(&id)?;
             let checkpoint = weights::find(&row, plugin, self.weights.as_deref())?;
             let source = ModelSource { row, plugin: plugin.clone(), weights: checkpoint };
-            let mut model = predict::open(&source, &settings)?;
+            let mut model = predict::open_model(&source, &settings)?;
             for line in
                 try_model(&mut model).map_err(|e| Error::invalid(&plugin.library, format!("model `{id}`: {e}")))?
             {

@@ -8,7 +8,7 @@ use std::{
 use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::list;
+use super::{leaks, list};
 use crate::{
     config::SearchPath,
     dataset::{Dataset, HubAccess, check, fetch, for_download},
@@ -46,6 +46,8 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
+    /// List images and patients that a model may learn from and is evaluated on as well
+    Leaks(leaks::LeaksArgs),
     /// Download an open dataset, or go on with a download that was cut off
     ///
     /// Files of the Hugging Face hub follow HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE, and come from its local cache
@@ -63,11 +65,12 @@ enum Verb {
 }
 
 impl DataArgs {
-    /// Lists, checks or fetches.
+    /// Lists, checks, compares or fetches.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         match self.verb {
             Verb::List { json } => list::ListArgs::datasets(json).run(search),
             Verb::Check { name, root, json } => check_copy(search, &name, root.as_deref(), json),
+            Verb::Leaks(args) => args.run(search),
             Verb::Fetch { name, root, size } => fetch_copy(search, &name, root.as_deref(), size),
         }
     }

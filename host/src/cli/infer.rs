@@ -91,7 +91,7 @@ impl InferArgs {
                 ..Decoding::default()
             },
         };
-        let mut model = predict::open(&source, &settings)?;
+        let mut model = predict::open_model(&source, &settings)?;
         let seen = client::inspect(model.door(), &request, &images)
             .map_err(|e| Error::failed(format!("model `{}`: {e}", self.model)))?;
         if let Some(path) = &self.dump {

@@ -11,7 +11,7 @@ use clap::Args;
 use super::{
     ModelArgs, TIMEOUT, catch_interrupts,
     progress::Progress,
-    run::recorded,
+    score::recorded,
     verify::{CheckArgs, show},
 };
 use crate::{

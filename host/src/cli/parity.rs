@@ -83,12 +83,12 @@ impl ParityArgs {
         let images: Vec<Image<'_>> =
             pictures.iter().map(|p| Image { width: p.width, height: p.height, rgb: &p.rgb }).collect();
         // The native model goes first and is closed again: two models need not fit into memory at once.
-        let mut opened = predict::open(&model, &settings)?;
+        let mut opened = predict::open_model(&model, &settings)?;
         let request = self.request(opened.description());
         let images = &images[..self.images_of(opened.description(), images.len())];
         let ours = inspect(&self.model, &mut opened, &request, images)?;
         drop(opened);
-        let theirs = inspect(&reference, &mut predict::open(&other, &settings)?, &request, images)?;
+        let theirs = inspect(&reference, &mut predict::open_model(&other, &settings)?, &request, images)?;
         let limits = Limits { pixels: self.pixel_tolerance, relative: self.tolerance };
         let found = parity::compare(&ours, &theirs, limits);
         if self.json {

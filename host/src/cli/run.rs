@@ -1,19 +1,20 @@
-//! `medvlm run`, `score` and `report`.
+//! `medvlm run`.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use clap::Args;
 
-use super::{ModelArgs, TIMEOUT, catch_interrupts, key_value, progress::Progress, worker_place};
+use super::{
+    ModelArgs, catch_interrupts, dry_run, key_value,
+    progress::Progress,
+    score::{AskingArgs, answers_code, apply_roots, recorded, score_cells, show},
+};
 use crate::{
     config::{RemoteTable, SearchPath, Suite},
     error::{COMPLETE, Error, INCOMPLETE, Result},
-    judge::Limits,
     run::{
-        self, Asking, Catalogs, Granted, Observer, Plan, RunRecord, Settings, granted, plan, policy, predict, record,
-        remote, report, score,
+        Catalogs, Condition, Filter, Plan, Settings, crew, granted, lease::Part, plan, policy, record, remote, report,
     },
-    scorer::Engine,
 };
 
 /// Arguments of `medvlm run`.
@@ -52,51 +53,24 @@ pub struct RunArgs {
     redo: bool,
     #[command(flatten)]
     asking: AskingArgs,
+    /// Only cells of which a part has one of these values, such as model=clip,siglip or usage=zero-shot; repeat to narrow down
+    #[arg(long = "filter", value_name = "KEY=VALUE,…")]
+    filters: Vec<Condition>,
+    /// Leave out cells whose model, weights or data are not at hand, instead of refusing the suite
+    #[arg(long)]
+    skip_blocked: bool,
+    /// Predict part I of N of every cell's shards, where other machines predict the others; `medvlm merge` joins them
+    #[arg(long, value_name = "I/N")]
+    shard: Option<Part>,
+    /// Print what would be done, with estimates of disk, memory and time, and do nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Replace a value of the suite: --set bootstrap.resamples=200, --set 'seeds=[0, 1, 2]'
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
     /// Only predict; score later with `medvlm score`
     #[arg(long)]
     predict_only: bool,
-    /// Print results.json on standard output instead of the table
-    #[arg(long)]
-    json: bool,
-}
-
-/// How much judges and encoders may be asked.
-#[derive(Args, Clone, Copy)]
-struct AskingArgs {
-    /// Ask no judge and no encoder: what is not recorded in the run directory is missing
-    #[arg(long)]
-    offline: bool,
-    /// Send judges at most this many requests
-    #[arg(long, value_name = "N")]
-    max_requests: Option<u64>,
-    /// Spend at most this much on judges, in the unit of the prices in the suite
-    #[arg(long, value_name = "MONEY")]
-    max_cost: Option<f64>,
-}
-
-/// Arguments of `medvlm score`.
-#[derive(Args)]
-pub struct ScoreArgs {
-    /// The run directory
-    run: PathBuf,
-    /// Directory of a dataset's local copy
-    #[arg(long = "root", value_name = "DATASET=DIR", value_parser = key_value)]
-    roots: Vec<(String, PathBuf)>,
-    #[command(flatten)]
-    asking: AskingArgs,
-    /// Print results.json on standard output instead of the table
-    #[arg(long)]
-    json: bool,
-}
-
-/// Arguments of `medvlm report`.
-#[derive(Args)]
-pub struct ReportArgs {
-    /// The run directory
-    run: PathBuf,
-    /// Directory of a dataset's local copy
-    #[arg(long = "root", value_name = "DATASET=DIR", value_parser = key_value)]
-    roots: Vec<(String, PathBuf)>,
     /// Print results.json on standard output instead of the table
     #[arg(long)]
     json: bool,
@@ -106,7 +80,9 @@ impl RunArgs {
     /// Predicts, scores and reports.
     pub fn run(self, search: &SearchPath) -> Result<u8> {
         catch_interrupts()?;
-        let mut suite = Suite::read(&self.suite)?;
+        let filter = Filter(self.filters);
+        filter.check_stateless()?;
+        let mut suite = Suite::read_with(&self.suite, &self.overrides)?;
         apply_roots(&mut suite, &self.roots)?;
         if !self.models.is_empty() {
             suite.models = self.models;
@@ -123,130 +99,60 @@ impl RunArgs {
         suite.limit = self.limit.unwrap_or(suite.limit);
         let dir = self.out.unwrap_or_else(|| PathBuf::from("runs").join(&suite.name));
         let settings = Settings { adapter: self.adapter, ..self.model.settings(self.batch_size)? };
-        let plan = plan::plan(suite, &Catalogs::load(search)?, settings, dir)?;
-        if self.base_url.is_some() && plan.remotes.is_empty() {
+        let catalogs = Catalogs::load(search)?;
+        let mut plan = plan::plan(suite, &catalogs, settings, dir, &filter)?;
+        if self.base_url.is_some() && plan.remotes.is_empty() && plan.blocked.is_empty() {
             return Err(Error::usage("--base-url is for remote models, and the suite names none"));
         }
+        if self.dry_run {
+            plan.leave_out_blocked();
+            return dry_run::show(&plan, self.json);
+        }
+        if self.skip_blocked {
+            plan.leave_out_blocked();
+            say_blocked(&plan);
+        } else {
+            plan.check_ready()?;
+        }
         policy::check_models(&plan)?;
+        report::published::read(&plan.suite)?;
         remote::check_keys(&plan.remotes)?;
         let progress = Arc::new(Progress::new(plan.cells.len()));
         let granted = self.asking.granted(&plan, &progress)?;
         if !self.asking.offline && !self.predict_only {
             granted::check_keys(&plan.suite.judges)?;
         }
+        super::leaks::guard(&plan)?;
         record::write(&plan, self.redo)?;
 
-        let mut failed = 0;
-        for cell in &plan.cells {
-            failed += predict::predict(cell, &plan.dir, plan.suite.limit, &plan.settings, &*progress)?.failed;
+        let outcome = crew::predict(&plan, self.shard, &*progress)?;
+        if let Some(part) = self.shard {
+            eprintln!("part {part} is in {}; {} samples are of other parts", plan.dir.display(), outcome.elsewhere);
         }
-        if self.predict_only {
+        if self.predict_only || outcome.elsewhere > 0 {
             eprintln!("predictions are in {}", plan.dir.display());
-            return Ok(exit_code(failed));
+            return outcome.errors.into_iter().next().map_or(Ok(exit_code(outcome.failed)), |(_, error)| Err(error));
         }
-        let unanswered = score_cells(&plan, &progress, &granted)?;
-        show(&plan, self.json)?;
-        Ok(exit_code(failed).max(answers_code(unanswered)))
+        let unanswered = score_cells(&plan, &*progress, &granted)?;
+        match filter.0.is_empty() {
+            true => show(&plan, self.json)?,
+            // The report is about all that the directory holds.
+            false => show(&recorded(&catalogs, plan.dir.clone(), &self.roots)?, self.json)?,
+        };
+        let code = exit_code(outcome.failed).max(answers_code(unanswered));
+        outcome.errors.into_iter().next().map_or(Ok(code), |(_, error)| Err(error))
     }
 }
 
-impl ScoreArgs {
-    /// Scores what is predicted, and reports.
-    pub fn run(self, search: &SearchPath) -> Result<u8> {
-        catch_interrupts()?;
-        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
-        let progress = Arc::new(Progress::new(plan.cells.len()));
-        let granted = self.asking.granted(&plan, &progress)?;
-        let unanswered = score_cells(&plan, &progress, &granted)?;
-        show(&plan, self.json)?;
-        Ok(answers_code(unanswered))
+/// Says what is left out and why, one line a reason.
+fn say_blocked(plan: &Plan) {
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    for (_, error) in &plan.blocked {
+        *reasons.entry(error.to_string()).or_default() += 1;
     }
-}
-
-impl ReportArgs {
-    /// Reports what is scored.
-    pub fn run(self, search: &SearchPath) -> Result<u8> {
-        let plan = recorded(&Catalogs::load(search)?, self.run, &self.roots)?;
-        show(&plan, self.json)
+    for (reason, cells) in reasons {
+        eprintln!("left out: {cells} cells: {reason}");
     }
-}
-
-impl AskingArgs {
-    /// What the plan grants, after the data-use policy had its say.
-    fn granted(self, plan: &Plan, progress: &Arc<Progress>) -> Result<Granted> {
-        if let Some(money) = self.max_cost.filter(|money| !money.is_finite() || *money < 0.0) {
-            return Err(Error::usage(format!("--max-cost {money} is no amount of money")));
-        }
-        if !self.offline {
-            policy::check_scorers(plan)?;
-        }
-        let limits = Limits { requests: self.max_requests, money: self.max_cost };
-        Granted::new(plan, Asking { offline: self.offline, limits }, progress.clone())
-    }
-}
-
-/// Scores every cell; returns the number of requests that have no answer.
-fn score_cells(plan: &Plan, progress: &Progress, granted: &Granted) -> Result<usize> {
-    let engine = Engine::new(run::cache_dir().map(|dir| dir.join("scorers")))?;
-    let mut unanswered = 0;
-    for cell in &plan.cells {
-        run::check_interrupt()?;
-        let metrics = score::score(cell, &plan.dir, plan.suite.limit, &plan.suite.bootstrap, &engine, granted)?;
-        unanswered += metrics.unanswered();
-        if metrics.samples < metrics.expected {
-            progress
-                .note(&format!("{}: only {} of {} samples are predicted", cell.id, metrics.samples, metrics.expected));
-        }
-    }
-    Ok(unanswered)
-}
-
-/// The plan of a run directory, whose models are not needed.
-pub(super) fn recorded(catalogs: &Catalogs, dir: PathBuf, roots: &[(String, PathBuf)]) -> Result<Plan> {
-    let mut record = RunRecord::read(&dir)?;
-    apply_roots(&mut record.suite, roots)?;
-    let settings = Settings {
-        // Opened for embeddings that are not on record, if at all.
-        place: worker_place(TIMEOUT)?,
-        device: record.device.clone(),
-        dtype: record.dtype.clone(),
-        batch_size: 1,
-        adapter: None,
-    };
-    plan::plan_scoring(&record, catalogs, settings, dir)
-}
-
-fn apply_roots(suite: &mut Suite, roots: &[(String, PathBuf)]) -> Result<()> {
-    for (id, root) in roots {
-        let mut named = suite.datasets.iter_mut().filter(|d| d.id == *id).peekable();
-        if named.peek().is_none() {
-            return Err(Error::usage(format!("--root {id}=…: the suite has no dataset `{id}`")));
-        }
-        named.for_each(|dataset| dataset.root = Some(root.clone()));
-    }
-    Ok(())
-}
-
-fn show(plan: &Plan, json: bool) -> Result<u8> {
-    let (page, table) = report::report(plan)?;
-    if json {
-        let path = plan.dir.join("results.json");
-        print!("{}", std::fs::read_to_string(&path).map_err(Error::io(&path))?);
-    } else {
-        print!("{table}");
-        println!("report: {}", page.display());
-    }
-    Ok(COMPLETE)
-}
-
-fn answers_code(unanswered: usize) -> u8 {
-    if unanswered == 0 {
-        return COMPLETE;
-    }
-    eprintln!(
-        "{unanswered} requests of scorers have no answer; their scores are missing, and `medvlm score` asks again"
-    );
-    INCOMPLETE
 }
 
 fn exit_code(failed: usize) -> u8 {

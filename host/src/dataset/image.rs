@@ -15,7 +15,10 @@ mod dicom;
 mod fence;
 mod frames;
 mod jpeg;
+mod perceptual;
 mod tiff;
+
+pub use perceptual::{Look, Looks, MAX_SIGNS, Signs};
 
 /// An image is refused above this many pixels: twice Pillow's `MAX_IMAGE_PIXELS`, where Pillow refuses too.
 const MAX_PIXELS: u64 = 178_956_970;

@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsStr,
     fs,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -41,8 +42,9 @@ pub fn find(row: &Row, plugin: &PluginFile, given: Option<&Path>) -> Result<Opti
     ))
 }
 
-/// Digest of a checkpoint: names and contents of all its files but the model card, in the order of the names.
-pub fn digest(dir: &Path) -> Result<String> {
+/// Digest of a checkpoint: names and contents of all its files but the model card, in the order of the names. Digests of
+/// large files are kept in `cache`, by what the file system says of the file, so that asking again costs nothing.
+pub fn digest(dir: &Path, cache: Option<&Path>) -> Result<String> {
     let mut paths: Vec<PathBuf> = fs::read_dir(dir)
         .map_err(Error::io(dir))?
         .flatten()
@@ -52,12 +54,31 @@ pub fn digest(dir: &Path) -> Result<String> {
     paths.sort();
     let mut all = blake3::Hasher::new();
     for path in paths {
-        let mut one = blake3::Hasher::new();
-        one.update_reader(fs::File::open(&path).map_err(Error::io(&path))?).map_err(Error::io(&path))?;
         all.update(path.file_name().unwrap_or_default().as_encoded_bytes());
-        all.update(one.finalize().as_bytes());
+        all.update(file_hash(&path, cache)?.as_bytes());
     }
     Ok(all.finalize().to_hex()[..32].to_string())
+}
+
+/// Bytes from which on it costs more to read a file than to look up its digest.
+const LARGE: u64 = 16 << 20;
+
+fn file_hash(path: &Path, cache: Option<&Path>) -> Result<blake3::Hash> {
+    let about = fs::metadata(path).map_err(Error::io(path))?;
+    let identity = format!("{} {} {} {} {}", about.dev(), about.ino(), about.len(), about.mtime(), about.mtime_nsec());
+    let kept = cache.filter(|_| about.len() >= LARGE).map(|dir| dir.join(crate::ids::digest(identity.as_bytes())));
+    let known = kept.as_ref().and_then(|kept| fs::read_to_string(kept).ok());
+    if let Some(hash) = known.and_then(|hex| blake3::Hash::from_hex(hex.trim()).ok()) {
+        return Ok(hash);
+    }
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(fs::File::open(path).map_err(Error::io(path))?).map_err(Error::io(path))?;
+    let hash = hasher.finalize();
+    if let Some((kept, dir)) = kept.zip(cache) {
+        // Without a cache everything works, only slower.
+        let _ = fs::create_dir_all(dir).and_then(|()| fs::write(kept, hash.to_hex().as_str()));
+    }
+    Ok(hash)
 }
 
 fn existing(dir: PathBuf, what: &str) -> Result<PathBuf> {
@@ -90,4 +111,27 @@ fn hub_cache() -> PathBuf {
         .or_else(|| set("HF_HOME").map(|home| home.join("hub")))
         .or_else(|| set("XDG_CACHE_HOME").map(|cache| cache.join("huggingface/hub")))
         .unwrap_or_else(|| set("HOME").unwrap_or_default().join(".cache/huggingface/hub"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kept_digest_is_that_of_the_file_as_it_is_now() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let (weights, cache) = (dir.path().join("weights"), dir.path().join("cache"));
+        fs::create_dir(&weights).expect("created");
+        let write =
+            |byte: u8| fs::write(weights.join("model.safetensors"), vec![byte; LARGE as usize]).expect("written");
+        write(1);
+        let first = digest(&weights, None).expect("readable");
+        assert_eq!(digest(&weights, Some(&cache)).expect("readable"), first);
+        assert_eq!(fs::read_dir(&cache).expect("made").count(), 1);
+        assert_eq!(digest(&weights, Some(&cache)).expect("readable"), first);
+        write(2);
+        assert_ne!(digest(&weights, Some(&cache)).expect("readable"), first);
+        fs::write(weights.join("README.md"), "no part of it").expect("written");
+        assert_eq!(digest(&weights, Some(&cache)).expect("readable"), digest(&weights, None).expect("readable"));
+    }
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use super::{
-    CellReport,
+    CellReport, Curve,
     numbers::{count, number},
     summary::{Group, usage},
 };
@@ -29,13 +29,13 @@ pub(super) struct Strip {
 
 /// The curves of all cells for one positive class.
 #[derive(Serialize)]
-pub(super) struct RocFigure {
+pub(super) struct CurveFigure {
     class: String,
-    lines: Vec<RocLine>,
+    lines: Vec<CurveLine>,
 }
 
 #[derive(Serialize)]
-struct RocLine {
+struct CurveLine {
     model: String,
     usage: String,
     area: String,
@@ -96,16 +96,16 @@ impl Axis {
     }
 }
 
-/// One figure for each positive class, in the order in which the cells first name them.
-pub(super) fn roc_figures(group: &Group<'_>) -> Vec<RocFigure> {
-    let mut figures: Vec<RocFigure> = Vec::new();
+/// One figure for each positive class, in the order in which the cells first name them; `curves` are those of a cell.
+pub(super) fn curve_figures(group: &Group<'_>, curves: fn(&CellReport) -> &[Curve]) -> Vec<CurveFigure> {
+    let mut figures: Vec<CurveFigure> = Vec::new();
     for (i, cell) in group.cells.iter().enumerate() {
-        for curve in cell.roc.iter().filter(|c| !c.points.is_empty()) {
+        for curve in curves(cell).iter().filter(|c| !c.points.is_empty()) {
             let at = figures.iter().position(|f| f.class == curve.name).unwrap_or_else(|| {
-                figures.push(RocFigure { class: curve.name.clone(), lines: Vec::new() });
+                figures.push(CurveFigure { class: curve.name.clone(), lines: Vec::new() });
                 figures.len() - 1
             });
-            figures[at].lines.push(RocLine {
+            figures[at].lines.push(CurveLine {
                 model: cell.model.clone(),
                 usage: usage(cell),
                 area: number(curve.area),

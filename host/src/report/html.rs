@@ -1,18 +1,22 @@
-//! The report as one file that needs no network.
+//! The report as a page that needs no network: one file, or with many samples a folder of parts beside it.
 //!
 //! Tables and figures are drawn here, so that the page reads and prints without scripts; the sample browser is a
-//! script over data in the page. Text from data meets HTML in two places only: the template, which escapes it,
+//! script over the parts of [`super::pages`]. Text from data meets HTML in two places only: the template, which escapes it,
 //! and the JSON blocks, where no `<` is left. The content security policy forbids every request and every script
-//! but the page's own.
+//! but those that carry the page's nonce: its own, and the parts, which a page from a file can read in no other way.
 
 use minijinja::{Environment, value};
 use serde::Serialize;
 
 use super::{
-    CellReport, MetricReport, Report,
-    figures::{Axis, CalibrationFigure, RocFigure, Strip, calibration_figure, roc_figures},
+    CellReport, MetricReport, Pages, Report,
+    figures::{Axis, CalibrationFigure, CurveFigure, Strip, calibration_figure, curve_figures},
     numbers::{count, counted, interval, number},
-    samples::{embedded, images},
+    pages::{CHUNK, CellIndex, PICTURES, json},
+    sections::{
+        AgreementView, ComparisonView, FailureView, GridView, PublishedRow, QuestionView, agreement_view,
+        comparison_view, failure_view, grid_views, published_rows, question_view,
+    },
     subgroups::{SubgroupRow, subgroup_rows},
     summary::{Column, Group, defects, groups, usage},
 };
@@ -22,35 +26,49 @@ use crate::{
 };
 
 const PAGE: &str = include_str!("page.html");
+const FINDINGS: &str = include_str!("findings.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Writes the page.
-pub fn to_html(report: &Report) -> Result<String> {
+/// Writes the page; `pages` are the samples of the report's cells, in their order.
+pub fn to_html(report: &Report, pages: &Pages) -> Result<String> {
     let numbers: Vec<NumberView> = report.cells.iter().flat_map(|c| c.metrics.iter().map(|m| source(c, m))).collect();
     let groups: Vec<GroupView> = groups(report).iter().map(|group| view(group, &numbers)).collect();
-    let images = images(report);
-    let data = embedded(report, &images)?;
+    let data = json(&Data::new(report, pages))?;
     let page = Page {
         title: &report.title,
         subtitle: subtitle(report),
         style: STYLE,
         script: SCRIPT,
-        // Whatever the data holds, it cannot hold its own digest.
-        nonce: digest(data.as_bytes()),
+        nonce: nonce(&data, pages),
         alerts: report.cells.iter().filter_map(Alert::of).collect(),
-        predictions: count(report.cells.iter().map(|c| c.samples.len()).sum()),
+        predictions: count(report.cells.iter().map(|c| c.predicted).sum()),
+        level: format!("{}", report.level * 100.0),
+        grids: grid_views(report),
+        published: published_rows(report),
+        comparisons: report.findings.comparisons.iter().map(comparison_view).collect(),
+        questions: report.findings.questions.iter().map(question_view).collect(),
+        agreement: report.findings.agreement.iter().map(agreement_view).collect(),
+        failures: report.cells.iter().filter_map(failure_view).collect(),
+        notes: &report.findings.notes,
         groups,
         numbers,
         provenance: &report.provenance,
         data,
-        images: images.json()?,
+        parts: &pages.embedded.0,
     };
     let fail = |e: minijinja::Error| Error::failed(format!("the report page could not be written: {e}"));
     let mut environment = Environment::new();
     environment.add_template("page.html", PAGE).map_err(fail)?;
+    environment.add_template("findings.html", FINDINGS).map_err(fail)?;
     let template = environment.get_template("page.html").map_err(fail)?;
     template.render(value::Serde(page)).map_err(fail)
+}
+
+/// Whatever the data holds, it cannot hold its own digest.
+fn nonce(data: &str, pages: &Pages) -> String {
+    let parts = pages.embedded.0.iter().map(|(_, json)| digest(json.as_bytes()));
+    digest([data.to_string(), pages.digest.clone()].into_iter().chain(parts).collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 /// What the template names.
@@ -63,11 +81,69 @@ struct Page<'a> {
     nonce: String,
     alerts: Vec<Alert>,
     predictions: String,
+    level: String,
+    grids: Vec<GridView>,
+    published: Vec<PublishedRow>,
+    comparisons: Vec<ComparisonView>,
+    questions: Vec<QuestionView>,
+    agreement: Vec<AgreementView>,
+    failures: Vec<FailureView>,
+    notes: &'a [String],
     groups: Vec<GroupView>,
     numbers: Vec<NumberView>,
     provenance: &'a [(String, String)],
     data: String,
-    images: String,
+    parts: &'a [(String, String)],
+}
+
+/// What the page's script reads first.
+#[derive(Serialize)]
+struct Data<'a> {
+    chunk: u32,
+    pictures: u32,
+    folder: Option<&'static str>,
+    cells: Vec<CellData<'a>>,
+}
+
+#[derive(Serialize)]
+struct CellData<'a> {
+    id: &'a str,
+    model: &'a str,
+    usage: String,
+    /// Cells of the same set answer the same samples.
+    set: usize,
+    name: String,
+    classes: &'a [String],
+    #[serde(flatten)]
+    index: &'a CellIndex,
+}
+
+impl<'a> Data<'a> {
+    fn new(report: &'a Report, pages: &'a Pages) -> Self {
+        let set = |cell: &CellReport| {
+            let mut names: Vec<String> = Vec::new();
+            for name in report.cells.iter().map(set_name) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            names.iter().position(|name| *name == set_name(cell)).unwrap_or_default()
+        };
+        let cells = report.cells.iter().zip(&pages.cells).map(|(cell, index)| CellData {
+            id: &cell.id,
+            model: &cell.model,
+            usage: usage(cell),
+            set: set(cell),
+            name: set_name(cell),
+            classes: &cell.classes,
+            index,
+        });
+        Self { chunk: CHUNK, pictures: PICTURES, folder: pages.folder, cells: cells.collect() }
+    }
+}
+
+fn set_name(cell: &CellReport) -> String {
+    format!("{}.{}.{}", cell.dataset, cell.split, cell.task)
 }
 
 #[derive(Serialize)]
@@ -84,7 +160,8 @@ struct GroupView {
     columns: Vec<ColumnView>,
     rows: Vec<RowView>,
     subgroups: Vec<SubgroupRow>,
-    roc: Vec<RocFigure>,
+    roc: Vec<CurveFigure>,
+    precision_recall: Vec<CurveFigure>,
     calibration: Vec<CalibrationFigure>,
 }
 
@@ -102,6 +179,8 @@ struct RowView {
     cell: String,
     model: String,
     usage: String,
+    specialist: bool,
+    in_domain: bool,
     samples: String,
     patients: String,
     defects: Vec<String>,
@@ -148,7 +227,9 @@ fn view(group: &Group<'_>, numbers: &[NumberView]) -> GroupView {
         cell: cell.id.clone(),
         model: cell.model.clone(),
         usage: usage(cell),
-        samples: count(cell.samples.len()),
+        specialist: cell.specialist,
+        in_domain: cell.in_domain,
+        samples: count(cell.predicted),
         patients: count(cell.metrics.iter().map(|m| m.patients).max().unwrap_or(0)),
         defects: defects(cell),
         values: group
@@ -176,7 +257,8 @@ fn view(group: &Group<'_>, numbers: &[NumberView]) -> GroupView {
             .collect(),
         rows: group.cells.iter().map(row).collect(),
         subgroups: group.cells.iter().flat_map(|cell| subgroup_rows(cell)).collect(),
-        roc: roc_figures(group),
+        roc: curve_figures(group, |cell| &cell.roc),
+        precision_recall: curve_figures(group, |cell| &cell.precision_recall),
         calibration: group.cells.iter().filter_map(|cell| calibration_figure(cell)).collect(),
     }
 }
@@ -234,89 +316,10 @@ fn subtitle(report: &Report) -> String {
         counted(distinct(|c| &c.model), "model"),
         counted(distinct(|c| &c.dataset), "dataset"),
         counted(report.cells.len(), "cell"),
-        counted(report.cells.iter().map(|c| c.samples.len()).sum(), "prediction"),
+        counted(report.cells.iter().map(|c| c.predicted).sum(), "prediction"),
     ]
     .join(" · ")
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::Value;
-
-    use super::{Report, to_html};
-    use crate::report::example;
-
-    const ATTACK: &str = "</script><img src=x onerror=\"alert('&')\"><!--";
-
-    #[test]
-    fn the_page_shows_numbers_defects_and_sources() {
-        let page = to_html(&example::report()).expect("a page");
-        for needed in [
-            "<title>Phantom chest films</title>",
-            "1 prediction failed, 1 prediction absent, 2 scores missing in accuracy",
-            "class=\"best\">0.750</a> <span class=\"interval\">[0.500, 1.000]",
-            "points=\"0,300 0,150 150,0 300,0\"",
-            "ECE <b>0.062</b>",
-            "M <b>0.625</b> <span class=\"interval\">[0.500, 0.750]</span> <span class=\"quiet\">12 patients</span>",
-            "unknown <b>too small</b>",
-            "<td>0.250 (M to F)</td><td>0.625</td>",
-            "<code>5d41402abc4b2a76b9719d911017c592</code>",
-            "lines 5 to 8",
-            "b1946ac92492d2347c6235b4d2611184",
-        ] {
-            assert!(page.contains(needed), "{needed} is not in the page");
-        }
-    }
-
-    #[test]
-    fn text_from_data_stays_text() {
-        let mut report = example::report();
-        report.title = ATTACK.into();
-        report.provenance[0].1 = ATTACK.into();
-        for cell in &mut report.cells[..2] {
-            (cell.id, cell.model, cell.dataset) = (ATTACK.into(), ATTACK.into(), ATTACK.into());
-            cell.roc[0].name = ATTACK.into();
-            cell.metrics[0].name = ATTACK.into();
-            (cell.subgroups[0].group, cell.gaps[0].best) = (ATTACK.into(), ATTACK.into());
-            for sample in &mut cell.samples {
-                (sample.id, sample.prediction) = (ATTACK.into(), ATTACK.into());
-                sample.groups[0] = (ATTACK.into(), ATTACK.into());
-            }
-        }
-        let page = to_html(&report).expect("a page");
-        assert!(!page.contains("<img"), "no image element is written into the page");
-        assert_eq!(page.matches("</script>").count(), 3);
-        assert!(!page.contains("<!--"));
-        let cells: Value = serde_json::from_str(block(&page, "data")).expect("JSON");
-        assert_eq!(cells[0]["samples"][0]["id"], ATTACK);
-        assert_eq!(cells[0]["samples"][0]["prediction"], ATTACK);
-    }
-
-    #[test]
-    fn an_image_is_written_once_for_all_cells() {
-        let page = to_html(&example::report()).expect("a page");
-        let images: Vec<String> = serde_json::from_str(block(&page, "images")).expect("JSON");
-        assert_eq!(images.len(), 4);
-        assert!(images.iter().all(|i| i.starts_with("data:image/jpeg;base64,/9j/")));
-        let cells: Value = serde_json::from_str(block(&page, "data")).expect("JSON");
-        assert_eq!(cells[0]["samples"][2]["image"], cells[1]["samples"][2]["image"]);
-    }
-
-    #[test]
-    fn the_page_names_no_address_to_load_from() {
-        let page = to_html(&example::report()).expect("a page");
-        assert!(!page.contains("http://") && !page.contains("https://"));
-        assert!(page.contains("default-src 'none'"));
-    }
-
-    #[test]
-    fn a_report_without_cells_is_a_page() {
-        let page = to_html(&Report { title: "Empty".into(), ..Default::default() }).expect("a page");
-        assert!(page.contains("The run has no cells yet."));
-    }
-
-    fn block<'a>(page: &'a str, id: &str) -> &'a str {
-        let (_, rest) = page.split_once(&format!("id=\"{id}\">")).expect("the block");
-        rest.split_once("</script>").expect("its end").0
-    }
-}
+mod tests;

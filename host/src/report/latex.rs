@@ -2,14 +2,49 @@
 
 use super::{
     Report,
+    grid::{Grid, grids},
     numbers::{count, number},
     summary::{Group, defects, groups, usage},
 };
 
-/// One `booktabs` table for each dataset, split and task; the best value of a column is bold, intervals are small.
+/// One `booktabs` table for each grid of the leading metrics, then one for each dataset, split and task; the best value of a
+/// column is bold, intervals are small.
 pub fn to_latex(report: &Report) -> String {
-    let head = "% Needs \\usepackage{booktabs}. Intervals: 95 %, bootstrap clustered by patient.\n";
-    format!("{head}{}", groups(report).iter().map(table).collect::<String>())
+    let level = report.level * 100.0;
+    let head = format!("% Needs \\usepackage{{booktabs}}. Intervals: {level} %, bootstrap clustered by patient.\n");
+    let grids: String = grids(report).iter().filter(|grid| grid.leading).map(grid_table).collect();
+    format!("{head}{grids}{}", groups(report).iter().map(table).collect::<String>())
+}
+
+/// Models by datasets; a dagger marks specialists, an asterisk what is in the model's domain.
+fn grid_table(grid: &Grid<'_>) -> String {
+    let head: String = grid.columns.iter().map(|(dataset, _)| format!(" & {}", escaped(dataset))).collect();
+    let mut body = String::new();
+    for row in &grid.rows {
+        let mark = if row.specialist { "$^\\dagger$" } else { "" };
+        body.push_str(&format!("  {}{mark} & {}", escaped(row.model), row.usage));
+        for (column, value) in row.values.iter().enumerate() {
+            let Some(mean) = value.mean() else {
+                body.push_str(if value.seeds.is_empty() { " & " } else { " & --" });
+                continue;
+            };
+            let text = number(Some(mean));
+            let text = if Some(mean) == grid.best(column) { format!("\\textbf{{{text}}}") } else { text };
+            let deviation = value.deviation().map(|sd| format!(" {{\\scriptsize $\\pm$ {}}}", number(Some(sd))));
+            let domain = if value.in_domain { "$^*$" } else { "" };
+            body.push_str(&format!(" & {text}{domain}{}", deviation.unwrap_or_default()));
+        }
+        body.push_str(" \\\\\n");
+    }
+    let arrow = if grid.higher_is_better { "\\uparrow" } else { "\\downarrow" };
+    format!(
+        "\n\\begin{{table}}\n  \\centering\n  \\caption{{{} ${arrow}$, {}. $\\dagger$: specialist, $*$: in domain.}}\n  \
+         \\begin{{tabular}}{{ll{}}}\n  \\toprule\n  Model & Usage{head} \\\\\n  \\midrule\n{body}  \\bottomrule\n  \
+         \\end{{tabular}}\n\\end{{table}}\n",
+        escaped(grid.metric),
+        grid.task,
+        "l".repeat(grid.columns.len()),
+    )
 }
 
 fn table(group: &Group<'_>) -> String {
@@ -20,12 +55,7 @@ fn table(group: &Group<'_>) -> String {
         .collect();
     let mut body = String::new();
     for cell in &group.cells {
-        body.push_str(&format!(
-            "  {} & {} & {}",
-            escaped(&cell.model),
-            escaped(&usage(cell)),
-            count(cell.samples.len())
-        ));
+        body.push_str(&format!("  {} & {} & {}", escaped(&cell.model), escaped(&usage(cell)), count(cell.predicted)));
         for column in &group.columns {
             let Some(metric) = group.metric(cell, column) else {
                 body.push_str(" & ");

@@ -23,8 +23,33 @@ pub(super) fn number(value: Option<f64>) -> String {
 
 /// `[low, high]`, or nothing where the interval is undefined.
 pub(super) fn interval(metric: &MetricReport) -> Option<String> {
-    let (low, high) = (metric.low?, metric.high?);
-    Some(format!("[{}, {}]", number(Some(low)), number(Some(high))))
+    bracketed(metric.low, metric.high)
+}
+
+/// `[low, high]`, or nothing where an end is undefined.
+pub(super) fn bracketed(low: Option<f64>, high: Option<f64>) -> Option<String> {
+    Some(format!("[{}, {}]", number(Some(low?)), number(Some(high?))))
+}
+
+/// A difference with its sign.
+pub(super) fn signed(value: Option<f64>) -> String {
+    let text = number(value);
+    let positive = value.is_some_and(|v| v > 0.0) && text.contains(|c: char| ('1'..='9').contains(&c));
+    if positive { format!("+{text}") } else { text }
+}
+
+/// A p value to four decimals, or as a power where it is smaller; `–` where there is no test.
+pub(super) fn p_value(p: Option<f64>) -> String {
+    match p {
+        None => "–".into(),
+        Some(p) if p < 0.0001 => format!("{p:.1e}"),
+        Some(p) => format!("{p:.4}"),
+    }
+}
+
+/// A share in percent.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
 }
 
 /// A count with thousands separators.
@@ -56,5 +81,8 @@ mod tests {
         assert_eq!(number(None), "–");
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(counted(1, "sample"), "1 sample");
+        assert_eq!([Some(0.25), Some(-0.25), Some(0.0001), None].map(signed), ["+0.250", "-0.250", "0.000", "–"]);
+        assert_eq!([Some(0.04), Some(3e-7), None].map(p_value), ["0.0400", "3.0e-7", "–"]);
+        assert_eq!(percent(0.625), "62 %");
     }
 }

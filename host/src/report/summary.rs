@@ -75,7 +75,7 @@ pub(super) fn defects(cell: &CellReport) -> Vec<String> {
     if cell.failed > 0 {
         defects.push(format!("{} failed", counted(cell.failed, "prediction")));
     }
-    let absent = cell.expected.saturating_sub(cell.samples.len());
+    let absent = cell.expected.saturating_sub(cell.predicted);
     if absent > 0 {
         defects.push(format!("{} absent", counted(absent, "prediction")));
     }

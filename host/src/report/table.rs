@@ -19,7 +19,7 @@ fn table(group: &Group<'_>) -> String {
     rows[0].extend(group.columns.iter().map(|c| format!("{} {}", c.name, if c.higher_is_better { '↑' } else { '↓' })));
     let mut notes = Vec::new();
     for cell in &group.cells {
-        let mut row = vec![cell.model.clone(), usage(cell), count(cell.samples.len())];
+        let mut row = vec![cell.model.clone(), usage(cell), count(cell.predicted)];
         row.extend(group.columns.iter().map(|column| match group.metric(cell, column) {
             None => String::new(),
             Some(metric) => {

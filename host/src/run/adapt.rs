@@ -144,12 +144,12 @@ fn load(cell: &Cell, dir: &Path) -> Result<Adapter> {
     Ok(adapter)
 }
 
-/// Training and validation samples. A dataset without a validation split lends some of its training patients.
+/// Training and validation samples. A dataset without a validation split of its own lends some of its training patients.
 fn splits(cell: &Cell, dataset: &Dataset) -> Result<(Vec<Sample>, Vec<Sample>)> {
     let split = |name: &str| predict::known(dataset.samples(name, cell.id.task)?);
-    let train = split("train")?;
-    if cell.manifest.splits.contains_key("validation") {
-        return Ok((train, split("validation")?));
+    let train = split(cell.evaluation.training_split())?;
+    if let Some(validation) = cell.evaluation.validation_split(cell.manifest.splits.keys()) {
+        return Ok((train, split(validation)?));
     }
     let patients: Vec<&str> = train.iter().map(|s| s.patient.as_deref().unwrap_or(&s.id)).collect();
     let held_out = stats::Clusters::new(&patients).share(HELD_OUT, cell.id.seed);

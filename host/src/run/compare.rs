@@ -19,8 +19,9 @@ mod hypothesis;
 mod pairs;
 mod side;
 
-use hypothesis::Hypothesis;
+pub(super) use hypothesis::Hypothesis;
 use pairs::Pairs;
+pub(super) use pairs::{Binary, probability};
 use side::Side;
 
 /// What to compare, and how.
@@ -259,7 +260,14 @@ impl Shared<'_> {
             };
             (found.low, found.high) = interval.unzip();
             found.difference = Some(b - a);
-            let hypothesis = Hypothesis { scorer: self.scorer, scores: &self.scores, column, values: [a, b], pairs };
+            let hypothesis = Hypothesis {
+                scorer: self.scorer,
+                scores: self.scores.each_ref().map(Vec::as_slice),
+                column,
+                values: [a, b],
+                clusters: &pairs.clusters,
+                binary: pairs.binary.as_ref(),
+            };
             let test = hypothesis.test(options.permutations, bootstrap.seed)?;
             (found.test, found.p) = test.unzip();
             Ok(found)

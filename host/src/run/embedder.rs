@@ -93,7 +93,7 @@ fn open(source: &EmbedSource, settings: &Settings) -> Result<Model> {
     let model = source.model.as_ref().map_err(|why| {
         Error::failed(format!("embeddings by `{name}` are not on record, and it cannot be asked: {why}"))
     })?;
-    let opened = predict::open(model, settings)?;
+    let opened = predict::open_model(model, settings)?;
     if opened.description().capabilities.contains(&Capability::EmbedText) {
         return Ok(opened);
     }

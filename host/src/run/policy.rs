@@ -28,10 +28,16 @@ struct Refusal<'a> {
     reason: &'a str,
 }
 
+/// The endpoint that would be shown samples of a cell that it must not see.
+pub fn forbidden<'a>(cell: &Cell, remotes: &'a [RemoteRecord]) -> Option<&'a RemoteRecord> {
+    let remote = remotes.iter().find(|remote| remote.id == cell.id.model && far(remote));
+    remote.filter(|_| cell.manifest.access != Access::Open)
+}
+
 /// Fails if a remote model would be shown samples that it must not see.
 pub fn check_models(plan: &Plan) -> Result<()> {
     for cell in restricted(plan) {
-        if let Some(remote) = plan.remotes.iter().find(|remote| remote.id == cell.id.model && far(remote)) {
+        if let Some(remote) = forbidden(cell, &plan.remotes) {
             let who = format!("the model `{}` would get them", remote.model);
             refuse(plan, cell, None, (None, Some(remote)), &who)?;
         }
@@ -154,6 +160,8 @@ mod tests {
             dir: dir.join("run"),
             settings,
             cells: vec![cell],
+            blocked: Vec::new(),
+            excluded: Vec::new(),
             judges: Vec::new(),
             embed,
             remotes: vec![remote],

@@ -1,29 +1,45 @@
 //! Cells to `predictions.jsonl`: what is missing on disk is decoded, predicted in batches, and appended.
+//!
+//! The samples of a cell are divided into shards, whoever predicts them: batches do not cross shards, so that answers do
+//! not depend on how many processes share the work. A process leases a shard before it decodes it.
 
-use std::{path::Path, sync::mpsc, thread};
-
-use plugin_api::{Decoding, Error as PluginError, ErrorKind, Image, Open, client, message::ZeroShot};
-use rayon::prelude::*;
-
-use crate::{
-    adapter::{Adapter, FeatureStore},
-    dataset::{Dataset, Pixels, Sample},
-    error::{Error, Result},
-    ids::{Task, Usage, digest},
-    model::Model,
-    prediction::{Digests, Prediction, Store},
-    run::{Cell, Observer, Settings, adapt, check_interrupt, plan::ModelSource},
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    path::Path,
+    sync::{Mutex, PoisonError},
 };
 
-mod generate;
+use plugin_api::Open;
 
-use generate::generate;
+use crate::{
+    dataset::{Dataset, Sample},
+    error::{Error, Result},
+    ids::Usage,
+    model::Model,
+    prediction::Store,
+    run::{
+        Cell, Observer, Plan, Settings, adapt,
+        lease::{Leases, Part},
+        plan::ModelSource,
+    },
+};
+
+mod batch;
+mod generate;
+mod shard;
+
+use batch::{Head, Predictor, Work};
+use shard::{Shard, Shards};
 
 /// How a cell stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Samples of the split.
     pub total: usize,
+    /// Samples without a prediction: other processes work on them, or other parts of the run have them.
+    pub missing: usize,
+    /// Samples that were predicted now.
+    pub made: usize,
     /// Samples without an answer.
     pub failed: usize,
 }
@@ -31,34 +47,89 @@ pub struct Tally {
 /// File name in a cell's directory.
 pub const FILE: &str = "predictions.jsonl";
 
-/// Decoded bytes that a batch may hold; larger images make smaller batches.
-const BATCH_BYTES: usize = 256 << 20;
-/// Batches that a model that writes text gets in one call, so that a finished answer makes room for the next question.
-const QUEUED: usize = 4;
+/// Samples that one process predicts at a time; a multiple of every usual batch.
+pub const SHARD: usize = 256;
+/// What predicts cell after cell: the settings, what other processes are told, and the model that was opened last.
+pub struct Predicting<'a> {
+    run: &'a Path,
+    limit: u32,
+    settings: &'a Settings,
+    leases: Leases,
+    part: Option<Part>,
+    observer: &'a dyn Observer,
+    open: Option<(String, Model)>,
+}
 
-/// Predicts the samples of a cell that are not on disk yet.
-pub fn predict(cell: &Cell, run_dir: &Path, limit: u32, settings: &Settings, observer: &dyn Observer) -> Result<Tally> {
-    let dir = cell.dir(run_dir);
-    std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
-    let dataset = cell.dataset()?;
-    let samples = samples(cell, &dataset, limit)?;
-    let mut store = Store::open(&dir.join(FILE))?;
-    let missing: Vec<&Sample> = samples.iter().filter(|s| !store.done().contains_key(&s.index)).collect();
-    if missing.is_empty() {
-        observer.begin(&cell.id, "predictions", samples.len(), samples.len());
-    } else {
+impl<'a> Predicting<'a> {
+    /// For the cells of a plan, or a part of their shards.
+    pub fn new(plan: &'a Plan, part: Option<Part>, observer: &'a dyn Observer) -> Self {
+        let Plan { dir, settings, suite, .. } = plan;
+        Self { run: dir, limit: suite.limit, settings, leases: Leases::new(dir), part, observer, open: None }
+    }
+
+    /// Predicts those samples of a cell that are not on disk yet and that no other process works on.
+    pub fn predict(&mut self, cell: &Cell) -> Result<Tally> {
+        let dir = cell.dir(self.run);
+        std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
+        let dataset = cell.dataset()?;
+        let samples = samples(cell, &dataset, self.limit)?;
+        let store = Mutex::new(Store::open(&dir.join(FILE))?);
+        let before = locked(&store).done().len();
+        let leases = self.leases.clone();
+        let mut shards = Shards::new(&cell.id, &samples, &leases, self.part, &store).peekable();
+        if shards.peek().is_some() {
+            self.fill(cell, &dataset, samples.len(), &store, shards)?;
+        } else {
+            self.observer.begin(&cell.id, "predictions", before, samples.len());
+        }
+        let mut store = store.into_inner().unwrap_or_else(PoisonError::into_inner);
+        store.refresh()?;
+        let (done, total) = (store.done().len(), samples.len());
+        if done == total {
+            store.finish()?;
+        }
+        let failed = store.done().values().filter(|p| p.failed()).count();
+        self.observer.end(failed);
+        Ok(Tally { total, missing: total.saturating_sub(done), made: done.saturating_sub(before), failed })
+    }
+
+    fn fill<'s>(
+        &mut self,
+        cell: &'s Cell,
+        dataset: &'s Dataset,
+        total: usize,
+        store: &'s Mutex<Store>,
+        shards: impl Iterator<Item = Result<Shard<'s>>> + Send,
+    ) -> Result<()> {
         let source =
             cell.model.as_ref().ok_or_else(|| Error::failed(format!("{}: no model to predict with", cell.id)))?;
-        let mut model = open(source, settings)?;
-        let head = head(cell, run_dir, &dataset, &mut model, settings, observer)?;
-        observer.begin(&cell.id, "predictions", samples.len() - missing.len(), samples.len());
-        let work = Work::new(cell, source, &dataset, settings.batch_size)?;
-        Predictor { work: &work, model: &mut model, head, store: &mut store, observer }.predict(&missing)?;
+        let (run, settings, observer, leases) = (self.run, self.settings, self.observer, self.leases.clone());
+        let model = self.model(cell, source)?;
+        let head = match cell.id.usage {
+            Usage::ZeroShot => None,
+            _ if cell.dir(run).join(adapt::DIR).exists() => Some(head(cell, run, dataset, model, settings, observer)?),
+            // One process trains; the others find the adapter on disk when they come back to the cell.
+            _ => match leases.take(&format!("{}.adapter", cell.id))? {
+                Some(_training) => Some(head(cell, run, dataset, model, settings, observer)?),
+                None => return Ok(()),
+            },
+        };
+        observer.begin(&cell.id, "predictions", locked(store).done().len(), total);
+        let work = Work::new(cell, source, dataset, settings.batch_size)?;
+        Predictor { work: &work, model, head, store, observer }.predict(shards)
     }
-    store.finish()?;
-    let failed = store.done().values().filter(|p| p.failed()).count();
-    observer.end(failed);
-    Ok(Tally { total: samples.len(), failed })
+
+    /// The model of a cell; cells in a row that have the same one share it.
+    fn model(&mut self, cell: &Cell, source: &ModelSource) -> Result<&mut Model> {
+        let identity = |(key, value): (&String, &String)| key.starts_with("model.").then(|| format!("{key}={value}"));
+        let identity = cell.fingerprint.iter().filter_map(identity).collect::<Vec<_>>().join(" ");
+        let open = self.open.take().filter(|(of, _)| *of == identity);
+        let model = match open {
+            Some((_, model)) => model,
+            None => open_model(source, self.settings)?,
+        };
+        Ok(&mut self.open.insert((identity, model)).1)
+    }
 }
 
 /// The samples of a cell, in order, cut to the suite's limit, with questions in the suite's form.
@@ -69,6 +140,16 @@ pub fn samples(cell: &Cell, dataset: &Dataset, limit: u32) -> Result<Vec<Sample>
         samples.truncate(limit as usize);
     }
     Ok(samples)
+}
+
+/// How many samples each cell of a plan has; cells of one split are counted once.
+pub fn totals(plan: &Plan) -> Result<Vec<usize>> {
+    let mut known = BTreeMap::new();
+    let total = |cell: &Cell| match known.entry((cell.id.dataset.clone(), cell.id.split.clone(), cell.id.task)) {
+        Entry::Occupied(entry) => Ok(*entry.get()),
+        Entry::Vacant(entry) => Ok(*entry.insert(samples(cell, &cell.dataset()?, plan.suite.limit)?.len())),
+    };
+    plan.cells.iter().map(total).collect()
 }
 
 /// Samples of which every label is known: neither a scorer nor a probe could tell an unknown label from a negative one.
@@ -85,7 +166,7 @@ pub fn known(samples: Vec<Sample>) -> Result<Vec<Sample>> {
 }
 
 /// Opens a model as the settings say.
-pub fn open(source: &ModelSource, settings: &Settings) -> Result<Model> {
+pub fn open_model(source: &ModelSource, settings: &Settings) -> Result<Model> {
     let open = Open {
         weights: source.weights.clone(),
         device: settings.device.clone(),
@@ -103,241 +184,11 @@ fn head(
     model: &mut Model,
     settings: &Settings,
     observer: &dyn Observer,
-) -> Result<Option<Head>> {
-    if cell.id.usage == Usage::ZeroShot {
-        return Ok(None);
-    }
+) -> Result<Head> {
     let adapter = adapt::adapter(cell, run_dir, dataset, model, settings, observer)?;
-    Ok(Some(Head { adapter, features: adapt::store(cell, run_dir, model)? }))
+    Ok(Head { adapter, features: adapt::store(cell, run_dir, model)? })
 }
 
-/// What is the same for all batches of a cell.
-struct Work<'a> {
-    dataset: &'a Dataset,
-    task: Task,
-    classes: ZeroShot,
-    classes_digest: String,
-    decoding: Decoding,
-    /// Samples of one call.
-    at_a_time: usize,
-}
-
-impl<'a> Work<'a> {
-    fn new(cell: &Cell, source: &ModelSource, dataset: &'a Dataset, batch_size: usize) -> Result<Self> {
-        let batch_size = batch_size.max(1);
-        let classes = match cell.id.task {
-            Task::Diagnosis => dataset.class_prompts(cell.evaluation.prompts.as_deref())?,
-            Task::Vqa | Task::Caption => Vec::new(),
-        };
-        let classes_digest = digest(serde_json::to_string(&classes).unwrap_or_default().as_bytes());
-        let decoding = Decoding {
-            max_new_tokens: source.row.max_new_tokens,
-            seed: cell.id.seed,
-            slots: batch_size as u32,
-            ..Default::default()
-        };
-        let at_a_time = match cell.id.task {
-            Task::Diagnosis => batch_size,
-            Task::Vqa | Task::Caption => QUEUED * batch_size,
-        };
-        Ok(Self { dataset, task: cell.id.task, classes: ZeroShot { classes }, classes_digest, decoding, at_a_time })
-    }
-}
-
-/// A sample with its decoded images, or with the reason why they cannot be had.
-struct Ready<'a> {
-    sample: &'a Sample,
-    images: std::result::Result<Vec<Pixels>, String>,
-    digests: Digests,
-}
-
-/// What answers batches and keeps the answers.
-struct Predictor<'a> {
-    work: &'a Work<'a>,
-    model: &'a mut Model,
-    head: Option<Head>,
-    store: &'a mut Store,
-    observer: &'a dyn Observer,
-}
-
-/// A trained adapter with the features that it needs.
-struct Head {
-    adapter: Adapter,
-    features: FeatureStore,
-}
-
-impl Predictor<'_> {
-    fn predict(&mut self, missing: &[&Sample]) -> Result<()> {
-        let work = self.work;
-        thread::scope(|scope| {
-            // One batch is decoded ahead while the model works on another.
-            let (sender, batches) = mpsc::sync_channel(1);
-            scope.spawn(move || {
-                for chunk in missing.chunks(work.at_a_time) {
-                    let ready: Vec<Ready<'_>> = chunk.par_iter().map(|sample| decode(work, sample)).collect();
-                    if sender.send(ready).is_err() {
-                        return;
-                    }
-                }
-            });
-            for ready in batches {
-                check_interrupt()?;
-                for batch in split_by_bytes(&ready) {
-                    self.predict_batch(batch)?;
-                }
-            }
-            Ok(())
-        })
-    }
-
-    /// One batch. When it fails as a whole, each of its samples is tried alone, so that one poisonous sample
-    /// costs itself only.
-    fn predict_batch(&mut self, batch: &[Ready<'_>]) -> Result<()> {
-        let (good, bad): (Vec<&Ready<'_>>, Vec<&Ready<'_>>) = batch.iter().partition(|r| r.images.is_ok());
-        let unreadable = |r: &&Ready<'_>| failed(r, r.images.as_ref().err().cloned());
-        let mut predictions: Vec<Prediction> = bad.iter().map(unreadable).collect();
-        if !good.is_empty() {
-            match self.answer(&good) {
-                Ok(answers) => predictions.extend(answers),
-                Err(e) => {
-                    check_fatal(&e)?;
-                    let size = good.len();
-                    self.observer.note(&format!("a batch of {size} failed ({e}); trying its samples one by one"));
-                    self.model.revive()?;
-                    predictions.extend(self.one_by_one(&good)?);
-                }
-            }
-        }
-        predictions.sort_by_key(|p| p.index);
-        let count = predictions.len();
-        self.store.append(predictions)?;
-        self.observer.advance(count);
-        Ok(())
-    }
-
-    fn one_by_one(&mut self, batch: &[&Ready<'_>]) -> Result<Vec<Prediction>> {
-        let mut predictions = Vec::new();
-        for one in batch {
-            if self.store.done().contains_key(&one.sample.index) {
-                continue;
-            }
-            match self.answer(&[one]) {
-                Ok(answers) => predictions.extend(answers),
-                Err(e) => {
-                    check_fatal(&e)?;
-                    tracing::debug!("sample {}: {}", one.sample.id, e.detail);
-                    predictions.push(failed(one, Some(e.message)));
-                    self.model.revive()?;
-                }
-            }
-            check_interrupt()?;
-        }
-        Ok(predictions)
-    }
-
-    /// Answers that are not in the store yet; generated ones go there as they finish.
-    fn answer(&mut self, batch: &[&Ready<'_>]) -> plugin_api::Result<Vec<Prediction>> {
-        match self.work.task {
-            Task::Diagnosis => self.classify(batch),
-            Task::Vqa | Task::Caption => {
-                generate(self.work, self.model, batch, self.store, self.observer).map(|()| Vec::new())
-            }
-        }
-    }
-
-    fn classify(&mut self, batch: &[&Ready<'_>]) -> plugin_api::Result<Vec<Prediction>> {
-        let (logits, inputs) = match &mut self.head {
-            Some(head) => (head.logits(self.model, batch)?, Vec::new()),
-            None => {
-                // A diagnosis is made from the first image; further views are other samples.
-                let images: Vec<Image<'_>> = batch.iter().filter_map(|r| images(r).into_iter().next()).collect();
-                let rows = client::zero_shot(self.model.door(), &images, &self.work.classes)?;
-                let logits: Vec<Vec<f32>> = (0..batch.len()).map(|row| rows.matrix.row(row).to_vec()).collect();
-                (logits, rows.inputs)
-            }
-        };
-        let expected = self.work.classes.classes.len();
-        if let Some(found) = logits.iter().map(Vec::len).find(|found| *found != expected) {
-            let message = format!("the model returned {found} logits for {expected} classes");
-            return Err(PluginError::new(ErrorKind::Other, message));
-        }
-        let predictions = batch.iter().zip(logits).enumerate().map(|(position, (ready, logits))| {
-            if logits.iter().any(|l| !l.is_finite()) {
-                return failed(ready, Some("the model returned a logit that is not a finite number".into()));
-            }
-            let mut prediction = Prediction { logits, ..blank(ready) };
-            prediction.digests.input = inputs.get(position).cloned().unwrap_or_default();
-            prediction
-        });
-        Ok(predictions.collect())
-    }
-}
-
-impl Head {
-    fn logits(&mut self, model: &mut Model, batch: &[&Ready<'_>]) -> plugin_api::Result<Vec<Vec<f32>>> {
-        let first = |ready: &&&Ready<'_>| ready.images.as_ref().is_ok_and(|images| !images.is_empty());
-        let views: Vec<(&str, &Pixels)> = batch
-            .iter()
-            .filter(first)
-            .filter_map(|r| Some((r.digests.pixels.as_str(), r.images.as_ref().ok()?.first()?)))
-            .collect();
-        let rows = adapt::extract(model, &mut self.features, &views)?;
-        Ok(rows.iter().map(|row| self.adapter.logits(row)).collect())
-    }
-}
-
-/// An error where no sample is to blame: the user or the host itself stopped the call, as when an answer could not be
-/// written, or the model cannot be used at all. The next run may predict what this one did not.
-fn check_fatal(error: &PluginError) -> Result<()> {
-    check_interrupt()?;
-    match error.kind {
-        ErrorKind::Cancelled | ErrorKind::Config => Err(Error::failed(&error.message)),
-        _ => Ok(()),
-    }
-}
-
-fn decode<'a>(work: &Work<'_>, sample: &'a Sample) -> Ready<'a> {
-    let images: Result<Vec<Pixels>> = sample.images.iter().map(|image| work.dataset.pixels(image)).collect();
-    let prompt = match work.task {
-        Task::Diagnosis => work.classes_digest.clone(),
-        Task::Vqa | Task::Caption => digest(sample.prompt.as_deref().unwrap_or_default().as_bytes()),
-    };
-    let mut digests = Digests { prompt, ..Digests::default() };
-    if let Ok(images) = &images {
-        digests.pixels = adapt::pixel_digest(images);
-    }
-    Ready { sample, images: images.map_err(|e| e.to_string()), digests }
-}
-
-fn split_by_bytes<'r, 'a>(ready: &'r [Ready<'a>]) -> Vec<&'r [Ready<'a>]> {
-    let bytes = |r: &Ready<'_>| r.images.as_ref().map_or(0, |images| images.iter().map(|i| i.rgb.len()).sum());
-    let mut batches = Vec::new();
-    let (mut start, mut held) = (0, 0);
-    for (position, item) in ready.iter().enumerate() {
-        if position > start && held + bytes(item) > BATCH_BYTES {
-            batches.push(&ready[start..position]);
-            (start, held) = (position, 0);
-        }
-        held += bytes(item);
-    }
-    batches.push(&ready[start..]);
-    batches
-}
-
-fn images<'r>(ready: &'r Ready<'_>) -> Vec<Image<'r>> {
-    let pixels = ready.images.as_deref().unwrap_or_default();
-    pixels.iter().map(|p| Image { width: p.width, height: p.height, rgb: &p.rgb }).collect()
-}
-
-fn blank(ready: &Ready<'_>) -> Prediction {
-    Prediction {
-        index: ready.sample.index,
-        sample: ready.sample.id.clone(),
-        digests: ready.digests.clone(),
-        ..Default::default()
-    }
-}
-
-fn failed(ready: &Ready<'_>, error: Option<String>) -> Prediction {
-    Prediction { error, ..blank(ready) }
+fn locked(store: &Mutex<Store>) -> std::sync::MutexGuard<'_, Store> {
+    store.lock().unwrap_or_else(PoisonError::into_inner)
 }

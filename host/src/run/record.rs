@@ -1,6 +1,9 @@
 //! `run.json`: the resolved suite with every version and hash, written before the first prediction.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +11,9 @@ use crate::{
     config::Suite,
     error::{Error, Result},
     ids::digest,
-    run::{EmbedRecord, Plan, granted::JudgeRecord, remote::RemoteRecord, to_json, write_atomically},
+    run::{
+        EmbedRecord, Plan, granted::JudgeRecord, import, lease::Leases, remote::RemoteRecord, to_json, write_atomically,
+    },
 };
 
 /// What a run directory was made from.
@@ -42,7 +47,8 @@ pub struct RunRecord {
     pub cells: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-const FILE: &str = "run.json";
+/// File name in a run directory.
+pub const FILE: &str = "run.json";
 
 impl RunRecord {
     /// Reads the record of a run directory.
@@ -56,11 +62,23 @@ impl RunRecord {
         })?;
         serde_json::from_slice(&text).map_err(|e| Error::invalid(&path, format!("broken run record: {e}")))
     }
+
+    /// Whether all of its predictions were made by another program.
+    pub fn is_imported(&self) -> bool {
+        !self.cells.is_empty() && self.cells.values().all(|inputs| inputs.contains_key(import::FINGERPRINT))
+    }
+
+    /// Writes the record of a run directory.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        write_atomically(&dir.join(FILE), &to_json(self)?)
+    }
 }
 
 /// Writes the record of a plan. Cells that the directory already holds must have been made from the same inputs, unless
 /// `redo` asks to put those that were not aside.
 pub fn write(plan: &Plan, redo: bool) -> Result<()> {
+    // Processes that begin together write one after the other.
+    let _alone = Leases::new(&plan.dir).wait("run")?;
     let mut cells: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     if plan.dir.join(FILE).exists() {
         cells = RunRecord::read(&plan.dir)?.cells;
@@ -98,7 +116,13 @@ pub fn write(plan: &Plan, redo: bool) -> Result<()> {
         embed: plan.embed.as_ref().map(|source| source.record.clone()),
         cells,
     };
-    write_atomically(&plan.dir.join(FILE), &to_json(&record)?)
+    record.save(&plan.dir)
+}
+
+/// The inputs in which two fingerprints differ.
+pub fn changed<'a>(old: &'a BTreeMap<String, String>, new: &'a BTreeMap<String, String>) -> Vec<&'a str> {
+    let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+    keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).map(String::as_str).collect()
 }
 
 /// Moves a cell's directory to `stale/`, under the digest of what it was made from.
@@ -113,8 +137,7 @@ fn put_aside(run: &Path, id: &str, fingerprint: &BTreeMap<String, String>) -> Re
 }
 
 fn stale(dir: &Path, id: &str, old: &BTreeMap<String, String>, new: &BTreeMap<String, String>) -> Error {
-    let keys: std::collections::BTreeSet<&String> = old.keys().chain(new.keys()).collect();
-    let changed: Vec<&str> = keys.into_iter().filter(|k| old.get(*k) != new.get(*k)).map(String::as_str).collect();
+    let changed = changed(old, new);
     Error::usage(format!(
         "{}: {id} was predicted from other inputs (changed: {}); give --out another directory, or --redo to put it aside and \
          predict it anew",

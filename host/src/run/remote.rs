@@ -43,28 +43,30 @@ pub fn find<'a>(model: &str, catalogs: &'a Catalogs, tables: &[RemoteTable]) -> 
     Ok((row, plugin))
 }
 
-/// The remote ones among the models that a suite names.
+/// The remote ones among the models that a suite names, as far as somebody says where they are.
 pub fn records(suite: &Suite, catalogs: &Catalogs) -> Result<Vec<RemoteRecord>> {
     let embedder = suite.embed.as_ref().map(|embed| &embed.model);
     let mut records: Vec<RemoteRecord> = Vec::new();
     for model in suite.models.iter().chain(embedder) {
         let (mut row, _) = catalogs.models.find(model)?;
         if row.is_remote() && records.iter().all(|record| record.model != *model) {
-            records.push(connect(&mut row, model, &suite.remotes)?);
+            records.extend(connect(&mut row, model, &suite.remotes));
         }
     }
     Ok(records)
 }
 
-/// Fails if a model that is not on this machine has no key.
+/// Fails if one of several has no key.
 pub fn check_keys(records: &[RemoteRecord]) -> Result<()> {
-    let keyless = |record: &&RemoteRecord| {
-        !record.loopback && Key::new(std::env::var(&record.key_env).unwrap_or_default()).is_empty()
-    };
-    match records.iter().find(keyless) {
-        Some(record) => Err(Error::usage(format!("the model `{}` needs a key: set {}", record.model, record.key_env))),
-        None => Ok(()),
+    records.iter().try_for_each(check_key)
+}
+
+/// Fails if a model that is not on this machine has no key.
+pub fn check_key(record: &RemoteRecord) -> Result<()> {
+    if record.loopback || !Key::new(std::env::var(&record.key_env).unwrap_or_default()).is_empty() {
+        return Ok(());
     }
+    Err(Error::usage(format!("the model `{}` needs a key: set {}", record.model, record.key_env)))
 }
 
 /// What the answers of a row depend on: its essence, and for a remote one the endpoint rather than how it is asked.

@@ -1,258 +1,187 @@
 //! Metrics, scores and predictions to `report.html`, `results.json` and `tables/`.
+//!
+//! Cells are read one at a time and their samples written as they are read, so that a report takes the memory of the largest
+//! cell, and of the scores of those that are compared, whatever their number.
 
-use std::{collections::BTreeMap, path::PathBuf};
-
-use rayon::prelude::*;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crate::{
-    dataset::{Dataset, Sample, Target},
-    error::Result,
-    ids::Task,
-    prediction::{self, Prediction},
-    report::{
-        self, Calibration, CalibrationBin, CellReport, Curve, GapReport, MetricReport, Report, SampleReport,
-        SubgroupReport,
-    },
-    run::{Cell, Plan, predict, score, to_json, write_atomically},
-    scorer::SampleScore,
-    stats,
+    dataset::Access,
+    error::{Error, Result},
+    report::{self, CellPages, Pages, PicturePages, Report, SampleTable},
+    run::{Cell, Plan, leaks, score, to_json, write_atomically},
 };
+
+mod agreement;
+mod cells;
+mod compared;
+mod exports;
+mod failures;
+mod opened;
+mod parts;
+pub mod published;
+mod questions;
+mod scores;
+
+pub use exports::{Export, Exported, export};
+
+use compared::Together;
+use failures::Failures;
+use opened::{Opened, Scorers, Split};
+use parts::Place;
 
 /// Longest side of a thumbnail, in pixels.
 const THUMBNAIL: u32 = 160;
 
-/// Samples of a cell that get a thumbnail; beyond that a report would not open any more.
+/// Samples of a split that get a picture; beyond that a report would take longer than what it reports.
 const THUMBNAILS: usize = 2000;
 
-/// Bins of the calibration picture.
-const BINS: usize = 10;
+/// Predictions of a run that its page holds itself; more are kept beside it.
+const EMBEDDED: usize = 5000;
 
-/// Writes the report of all cells that have metrics; returns the page's path and the terminal's table.
-pub fn report(plan: &Plan) -> Result<(PathBuf, String)> {
-    let mut cells = Vec::new();
-    for cell in &plan.cells {
-        if let Some(metrics) = score::read(&cell.dir(&plan.dir)) {
-            cells.push(cell_report(cell, plan, &metrics)?);
-        }
-    }
-    let title = if plan.suite.title.is_empty() { &plan.suite.name } else { &plan.suite.title };
-    let report = Report { title: title.clone(), provenance: provenance(plan), cells };
+/// How a report is written.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Show images and texts of credentialed and agreement-bound datasets too.
+    pub show_restricted: bool,
+}
+
+/// Writes the report of all cells that have metrics; returns the page's path and the terminal's table. `note` hears of work
+/// that takes long.
+pub fn report(plan: &Plan, options: Options, note: &dyn Fn(&str)) -> Result<(PathBuf, String)> {
+    let written = write(plan, options, note)?;
     let page = plan.dir.join("report.html");
-    write_atomically(&page, report::to_html(&report)?.as_bytes())?;
-    write_atomically(&plan.dir.join("results.json"), &to_json(&report::to_results_json(&report))?)?;
-    write_atomically(&plan.dir.join("tables/metrics.tex"), report::to_latex(&report).as_bytes())?;
-    let table = report::to_table(&report);
-    write_atomically(&plan.dir.join("tables/metrics.txt"), table.as_bytes())?;
+    write_atomically(&page, report::to_html(&written.report, &written.pages)?.as_bytes())?;
+    let report = &written.report;
+    write_atomically(&plan.dir.join("results.json"), &to_json(&report::to_results_json(report))?)?;
+    let table = report::to_table(report);
+    let tables = [
+        ("metrics.txt", table.clone()),
+        ("metrics.tex", report::to_latex(report)),
+        ("metrics.md", report::to_markdown(report)),
+        ("metrics.csv", report::csv::metrics(report)?),
+        ("grid.csv", report::csv::grid(report)?),
+        ("comparisons.csv", report::csv::comparisons(report)?),
+        ("questions.csv", report::csv::questions(report)?),
+    ];
+    for (name, text) in tables {
+        write_atomically(&plan.dir.join("tables").join(name), text.as_bytes())?;
+    }
     Ok((page, table))
 }
 
-fn cell_report(cell: &Cell, plan: &Plan, metrics: &score::Metrics) -> Result<CellReport> {
-    let dir = cell.dir(&plan.dir);
-    let dataset = cell.dataset()?;
-    let samples = predict::samples(cell, &dataset, plan.suite.limit)?;
-    let by_index: BTreeMap<u32, &Sample> = samples.iter().map(|s| (s.index, s)).collect();
-    let predictions = prediction::read(&dir.join(predict::FILE))?;
-    let scores = score::read_lines(&dir)?;
-    let classes: Vec<String> = cell.manifest.classes.iter().map(|c| c.name.clone()).collect();
-    let pairs: Vec<(&Sample, &Prediction)> =
-        predictions.iter().filter_map(|p| by_index.get(&p.index).map(|s| (*s, p))).collect();
-    let (roc, calibration) = pictures(cell, &pairs, &classes, metrics);
-    let samples = pairs
-        .par_iter()
-        .enumerate()
-        .map(|(position, (sample, prediction))| {
-            let thumbnail = (position < THUMBNAILS).then(|| thumbnail(&dataset, sample)).flatten();
-            sample_report(cell, sample, prediction, &classes, &scores, thumbnail)
-        })
-        .collect();
-    Ok(CellReport {
-        id: cell.id.to_string(),
-        model: cell.id.model.clone(),
-        dataset: cell.id.dataset.clone(),
-        split: cell.id.split.clone(),
-        task: cell.id.task,
-        usage: cell.id.usage,
-        seed: cell.id.seed,
-        classes,
-        metrics: metric_reports(metrics),
-        subgroups: subgroup_reports(metrics),
-        gaps: gap_reports(metrics),
-        roc,
-        calibration,
-        samples,
-        expected: metrics.expected,
-        failed: metrics.failed,
+/// The report, and the index of the samples that are written already.
+struct Written {
+    report: Report,
+    pages: Pages,
+}
+
+fn write(plan: &Plan, options: Options, note: &dyn Fn(&str)) -> Result<Written> {
+    let scored: Vec<(&Cell, score::Metrics)> =
+        plan.cells.iter().filter_map(|cell| Some((cell, score::read(&cell.dir(&plan.dir))?))).collect();
+    let total: usize = scored.iter().map(|(_, metrics)| metrics.samples).sum();
+    let scorers = Scorers::load(scored.iter().map(|(cell, _)| *cell))?;
+    let mut place = Place::new(&plan.dir, total > EMBEDDED);
+    let tables = plan.dir.join("tables");
+    std::fs::create_dir_all(&tables).map_err(Error::io(&tables))?;
+    let mut table = Staged::new(&tables.join("samples.parquet"))?;
+    let groups = group_columns(scored.iter().map(|(cell, _)| *cell));
+    let mut samples = SampleTable::new(table.writer()?, scorers.values(), groups)?;
+    let mut failures = Failures::new(Staged::new(&tables.join("failures.csv"))?)?;
+    let (mut cells, mut indices) = (BTreeMap::new(), BTreeMap::new());
+    let mut findings = report::Findings::default();
+    for (number, members) in splits(&scored).into_iter().enumerate() {
+        let split = Split::open(members[0].1, plan.suite.limit)?;
+        let shown = options.show_restricted || split.manifest().access == Access::Open;
+        if shown {
+            pictures(&split, number, &mut place)?;
+        }
+        findings.notes.extend(restriction(&split, shown));
+        let mut together = Together::new(plan, &split);
+        for (position, cell, metrics) in members {
+            let opened = Opened::read(cell, metrics, &split, &plan.dir, &scorers)?;
+            let mut report = cells::cell_report(&opened, plan, &scorers);
+            report.restricted = !shown;
+            let mut pages = CellPages::new(position, split.length(), opened.classes());
+            let mut failed = failures.of(&report);
+            opened.samples(shown, |sample| {
+                pages.push(&sample, &mut place)?;
+                samples.push(&report, &sample)?;
+                failed.push(&sample)
+            })?;
+            report.failures = failed.finish(metrics);
+            indices.insert(position, pages.finish(&mut place)?);
+            findings.agreement.extend(agreement::agreement(&opened, plan)?);
+            together.push(&opened);
+            cells.insert(position, report);
+        }
+        together.compare(&scorers, &mut findings, note)?;
+    }
+    samples.finish()?;
+    table.keep()?;
+    failures.keep()?;
+    let title = if plan.suite.title.is_empty() { &plan.suite.name } else { &plan.suite.title };
+    let report = Report {
+        title: title.clone(),
+        provenance: provenance(plan),
+        resamples: plan.suite.bootstrap.resamples,
+        level: plan.suite.bootstrap.level,
+        cells: cells.into_values().collect(),
+        findings,
+        published: published::read(&plan.suite)?,
+    };
+    Ok(Written { report, pages: place.finish(indices.into_values().collect())? })
+}
+
+/// The scored cells with their positions, those that answer the same samples together.
+fn splits<'a>(scored: &'a [(&'a Cell, score::Metrics)]) -> Vec<Vec<(usize, &'a Cell, &'a score::Metrics)>> {
+    let mut splits: Vec<Vec<(usize, &Cell, &score::Metrics)>> = Vec::new();
+    for (position, (cell, metrics)) in scored.iter().enumerate() {
+        let same = |members: &&mut Vec<(usize, &Cell, &score::Metrics)>| {
+            let id = &members[0].1.id;
+            (&id.dataset, &id.split, id.task) == (&cell.id.dataset, &cell.id.split, cell.id.task)
+        };
+        match splits.iter_mut().find(same) {
+            Some(members) => members.push((position, cell, metrics)),
+            None => splits.push(vec![(position, cell, metrics)]),
+        }
+    }
+    splits
+}
+
+/// What a reader must know of samples that may not be passed on.
+fn restriction(split: &Split, shown: bool) -> Option<String> {
+    let manifest = split.manifest();
+    let terms = format!("the terms of {} keep its samples from being passed on", manifest.id);
+    (manifest.access != Access::Open).then(|| match shown {
+        true => format!("This report must stay where it is: {terms}."),
+        false => format!(
+            "Images, questions and answers are withheld: {terms}. `medvlm report --show-restricted` shows them."
+        ),
     })
 }
 
-/// The metrics of a cell. Where a scorer has some that the task defines, the others are left to `metrics.json`.
-fn metric_reports(metrics: &score::Metrics) -> Vec<MetricReport> {
-    let of_scorer = |scorer: &score::ScorerMetrics| {
-        let none = scorer.metrics.iter().all(|metric| metric.value.is_none());
-        let shown = scorer.metrics.iter().filter(|metric| none || metric.value.is_some());
-        shown
-            .map(|metric| MetricReport {
-                scorer: scorer.id.clone(),
-                version: scorer.version.clone(),
-                component: scorer.component.clone(),
-                name: metric.name.clone(),
-                value: metric.value,
-                low: metric.low,
-                high: metric.high,
-                samples: (scorer.lines.1 + 1).saturating_sub(scorer.lines.0),
-                patients: metrics.patients,
-                missing: metric.missing,
-                failed: metrics.failed,
-                higher_is_better: metric.higher_is_better,
-                lines: Some(scorer.lines),
-            })
-            .collect::<Vec<_>>()
-    };
-    metrics.scorers.iter().flat_map(of_scorer).collect()
-}
-
-/// One line for each scorer, group and metric, those of groups that are too small for numbers included.
-fn subgroup_reports(metrics: &score::Metrics) -> Vec<SubgroupReport> {
-    let mut reports = Vec::new();
-    for scorer in &metrics.scorers {
-        for table in &scorer.subgroups {
-            for (group, (i, metric)) in
-                table.groups.iter().flat_map(|g| scorer.metrics.iter().enumerate().map(move |metric| (g, metric)))
-            {
-                let own = group.metrics.get(i);
-                reports.push(SubgroupReport {
-                    scorer: scorer.id.clone(),
-                    metric: metric.name.clone(),
-                    column: table.column.clone(),
-                    group: group.value.clone(),
-                    samples: group.samples,
-                    patients: group.patients,
-                    too_small: group.too_small,
-                    value: own.and_then(|m| m.value),
-                    low: own.and_then(|m| m.low),
-                    high: own.and_then(|m| m.high),
-                });
-            }
+fn pictures(split: &Split, number: usize, place: &mut Place) -> Result<()> {
+    let mut pages = PicturePages::new(number);
+    for chunk in split.samples().chunks(256).take(THUMBNAILS.div_ceil(256)) {
+        for (index, picture) in split.thumbnails(chunk, THUMBNAIL, THUMBNAILS as u32) {
+            pages.push(index, picture.as_deref(), place)?;
         }
     }
-    reports
+    pages.finish(place)
 }
 
-fn gap_reports(metrics: &score::Metrics) -> Vec<GapReport> {
-    let tables = metrics.scorers.iter().flat_map(|scorer| scorer.subgroups.iter().map(move |table| (scorer, table)));
-    let gaps = tables.flat_map(|(scorer, table)| table.gaps.iter().map(move |gap| (scorer, table, gap)));
-    gaps.map(|(scorer, table, gap)| GapReport {
-        scorer: scorer.id.clone(),
-        metric: gap.metric.clone(),
-        column: table.column.clone(),
-        worst: gap.worst.clone(),
-        best: gap.best.clone(),
-        gap: gap.gap,
-        equity_scaled: gap.equity_scaled,
-    })
-    .collect()
-}
-
-/// ROC curve of class 1 of a binary diagnosis, and calibration of the confidence in the predicted class. Samples
-/// without an answer have no place in either.
-fn pictures(
-    cell: &Cell,
-    pairs: &[(&Sample, &Prediction)],
-    classes: &[String],
-    metrics: &score::Metrics,
-) -> (Vec<Curve>, Option<Calibration>) {
-    if cell.id.task != Task::Diagnosis || cell.manifest.multi_label() {
-        return (Vec::new(), None);
-    }
-    let (mut positive, mut ill, mut confidences, mut correct) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for (sample, prediction) in pairs {
-        let probabilities = softmax(&prediction.logits);
-        if let (Target::Labels(truth), Some((class, confidence))) = (&sample.target, first_maximum(&probabilities)) {
-            positive.push(probabilities.get(1).copied().unwrap_or_default());
-            ill.push(truth.contains(&1));
-            confidences.push(confidence);
-            correct.push(truth.contains(&(class as u32)));
+fn group_columns<'a>(cells: impl Iterator<Item = &'a Cell>) -> Vec<String> {
+    let mut columns: Vec<String> = Vec::new();
+    for column in cells.flat_map(|cell| &cell.manifest.fields.groups) {
+        if !columns.contains(column) {
+            columns.push(column.clone());
         }
     }
-    let mut roc = Vec::new();
-    if classes.len() == 2 {
-        let auroc = metrics.scorers.iter().flat_map(|s| &s.metrics).find(|m| m.name == "auroc").and_then(|m| m.value);
-        let points = stats::roc_curve(&positive, &ill);
-        let points = points.iter().map(|p| (p.false_positive_rate, p.true_positive_rate)).collect();
-        roc.push(Curve { name: classes[1].clone(), area: auroc, points });
-    }
-    let bins = stats::calibration(&confidences, &correct, BINS);
-    let calibration = stats::expected_calibration_error(&bins).map(|error| Calibration {
-        error,
-        bins: bins
-            .iter()
-            .map(|b| CalibrationBin {
-                low: b.low,
-                high: b.high,
-                count: b.count,
-                confidence: b.confidence,
-                accuracy: b.accuracy,
-            })
-            .collect(),
-    });
-    (roc, calibration)
-}
-
-fn sample_report(
-    cell: &Cell,
-    sample: &Sample,
-    prediction: &Prediction,
-    classes: &[String],
-    scores: &BTreeMap<(String, u32), SampleScore>,
-    thumbnail: Option<Vec<u8>>,
-) -> SampleReport {
-    let name = |class: usize| classes.get(class).cloned().unwrap_or_else(|| class.to_string());
-    let multi_label = cell.manifest.multi_label();
-    let probabilities = if multi_label { logistic(&prediction.logits) } else { softmax(&prediction.logits) };
-    let predicted: Vec<usize> = if multi_label {
-        (0..probabilities.len()).filter(|class| probabilities[*class] >= 0.5).collect()
-    } else {
-        first_maximum(&probabilities).into_iter().map(|(class, _)| class).collect()
-    };
-    let values: Vec<(String, Option<f64>)> = cell
-        .scorers
-        .iter()
-        .filter_map(|scorer| scores.get(&(scorer.id.clone(), sample.index)).map(|score| (&scorer.id, score)))
-        .flat_map(|(id, score)| score.values.iter().map(move |value| (id.clone(), *value)))
-        .collect();
-    let (target, correct) = match &sample.target {
-        Target::Labels(labels) => {
-            let names: Vec<String> = labels.iter().map(|l| name(*l as usize)).collect();
-            let right = predicted.iter().map(|class| *class as u32).eq(labels.iter().copied());
-            (names.join(", "), (!prediction.failed()).then_some(right))
-        }
-        Target::Answers(answers) => {
-            let right = values.iter().find_map(|(_, value)| *value).map(|value| value >= 0.5);
-            (answers.join(" | "), right.filter(|_| !prediction.failed()))
-        }
-    };
-    SampleReport {
-        id: sample.id.clone(),
-        index: sample.index,
-        patient: sample.patient.clone(),
-        thumbnail,
-        question: sample.prompt.clone().or_else(|| sample.question.clone()),
-        target,
-        prediction: prediction
-            .text
-            .clone()
-            .unwrap_or_else(|| predicted.into_iter().map(name).collect::<Vec<_>>().join(", ")),
-        probabilities,
-        correct,
-        error: prediction.error.clone(),
-        scores: values,
-        groups: sample.groups.clone().into_iter().collect(),
-    }
-}
-
-fn thumbnail(dataset: &Dataset, sample: &Sample) -> Option<Vec<u8>> {
-    let pixels = dataset.pixels(sample.images.first()?).ok()?;
-    report::thumbnail(pixels.width, pixels.height, &pixels.rgb, THUMBNAIL)
+    columns
 }
 
 fn provenance(plan: &Plan) -> Vec<(String, String)> {
@@ -266,23 +195,31 @@ fn provenance(plan: &Plan) -> Vec<(String, String)> {
     for cell in &plan.cells {
         rows.extend(cell.fingerprint.iter().map(|(key, value)| (format!("{} {key}", cell.id), value.clone())));
     }
+    rows.extend(leaks::provenance(plan));
     rows
 }
 
-/// The class with the highest probability, the first of equals; none without probabilities.
-fn first_maximum(probabilities: &[f64]) -> Option<(usize, f64)> {
-    probabilities.iter().copied().enumerate().reduce(|best, next| if next.1 > best.1 { next } else { best })
+/// A file that appears when it is complete.
+struct Staged {
+    file: tempfile::NamedTempFile,
+    path: PathBuf,
 }
 
-/// Probability of each label of its own.
-fn logistic(logits: &[f32]) -> Vec<f64> {
-    logits.iter().map(|l| 1.0 / (1.0 + (-f64::from(*l)).exp())).collect()
-}
+impl Staged {
+    fn new(path: &Path) -> Result<Self> {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = path.parent().unwrap_or(Path::new("."));
+        let mode = std::fs::Permissions::from_mode(0o666);
+        let file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(Error::io(dir))?;
+        Ok(Self { file, path: path.into() })
+    }
 
-/// Probabilities of logits; empty for no logits.
-fn softmax(logits: &[f32]) -> Vec<f64> {
-    let highest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exponentials: Vec<f64> = logits.iter().map(|l| f64::from(l - highest).exp()).collect();
-    let sum: f64 = exponentials.iter().sum();
-    exponentials.iter().map(|e| e / sum).collect()
+    fn writer(&mut self) -> Result<std::io::BufWriter<std::fs::File>> {
+        Ok(std::io::BufWriter::new(self.file.reopen().map_err(Error::io(&self.path))?))
+    }
+
+    fn keep(self) -> Result<()> {
+        self.file.persist(&self.path).map_err(|e| Error::Io { path: self.path.clone(), source: e.error })?;
+        Ok(())
+    }
 }

@@ -37,8 +37,10 @@ pub(super) struct Scored<'a> {
 /// A value for each metric of the scorer.
 pub(super) type Row = Vec<Option<f64>>;
 
-/// Resamples that are drawn at a time: those of a large dataset would not fit into memory together.
+/// Resamples that are drawn at a time, and samples that these have together: those of a large dataset would not fit into
+/// memory at once.
 const DRAWS: usize = 250;
+const DRAWN: usize = 10_000_000;
 
 impl Scored<'_> {
     /// The metrics of some clusters, with intervals from draws of these.
@@ -76,10 +78,11 @@ impl Scored<'_> {
     pub fn at(&self, lists: impl Iterator<Item = Vec<u32>>) -> Result<Vec<Row>> {
         // The contract promises every call the whole sample first.
         let everything: Vec<u32> = (0..self.scores.len() as u32).collect();
+        let draws = (DRAWN / everything.len().max(1)).clamp(1, DRAWS);
         let mut lists = lists.peekable();
         let mut rows = Vec::new();
         while lists.peek().is_some() {
-            let call: Vec<Vec<u32>> = std::iter::once(everything.clone()).chain(lists.by_ref().take(DRAWS)).collect();
+            let call: Vec<Vec<u32>> = std::iter::once(everything.clone()).chain(lists.by_ref().take(draws)).collect();
             rows.extend(self.scorer.aggregate(self.scores, &call)?.into_iter().skip(1));
         }
         Ok(rows)

@@ -1,4 +1,5 @@
-"""Writes the reference values of the statistics (numpy, scipy 1.17, statsmodels 0.15): python host/src/stats/vectors.py
+"""Writes the reference values of the statistics (numpy, scipy 1.17, statsmodels 0.15, scikit-learn 1.9, krippendorff 0.9):
+python host/src/stats/vectors.py
 
 DeLong and Obuchowski are written out pair by pair from the papers, and DeLong's covariance is checked against the
 sample covariance of the structural components. Random permutations come from ChaCha8 written out from RFC 8439.
@@ -9,9 +10,12 @@ import struct
 from pathlib import Path
 from types import SimpleNamespace
 
+import krippendorff
 import numpy as np
 from scipy import stats
+from sklearn import metrics
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.inter_rater import aggregate_raters, fleiss_kappa
 from statsmodels.stats.multitest import multipletests
 
 RNG = np.random.default_rng(20)
@@ -164,9 +168,61 @@ def random_sign_flip():
     return cases
 
 
+def agreement():
+    cases = []
+    for name, samples, raters, noise, grades, missing in [
+        ("two raters", 40, 2, 0.2, 4, 0.0), ("five raters", 60, 5, 0.3, 4, 0.0), ("hundred grades", 50, 3, 0.1, 100, 0.0),
+        ("missing ratings", 80, 3, 0.25, 4, 0.15), ("no agreement", 30, 2, 9.0, 4, 0.0),
+    ]:
+        ratings = RNG.random((samples, 1)) + RNG.normal(0, noise, (samples, raters))
+        ratings = np.round(np.clip(ratings, 0, 1) * grades) / grades
+        ratings[RNG.random(ratings.shape) < missing] = np.nan
+        whole = ratings[~np.isnan(ratings).any(axis=1)]
+        verdicts = (whole >= 0.5).astype(int)
+        cases.append(dict(
+            name=name, ratings=[[None if np.isnan(r) else float(r) for r in unit] for unit in ratings],
+            alpha=float(krippendorff.alpha(ratings.T, level_of_measurement="interval")),
+            fleiss=float(fleiss_kappa(aggregate_raters(verdicts, n_cat=2)[0])),
+            cohen=float(metrics.cohen_kappa_score(verdicts[:, 0], verdicts[:, 1])),
+            spearman=float(stats.spearmanr(whole[:, 0], whole[:, 1]).statistic),
+        ))
+    return cases
+
+
+def precision_recall():
+    cases = []
+    for name, count, decimals, share in [("distinct", 40, 12, 0.5), ("ties", 60, 1, 0.3), ("rare", 50, 2, 0.06)]:
+        labels = (RNG.random(count) < share).astype(int)
+        labels[:2] = 1
+        scores = np.round(labels * 0.4 + RNG.random(count), decimals)
+        precision, recall, _ = metrics.precision_recall_curve(labels, scores)
+        cases.append(dict(
+            name=name, scores=scores.tolist(), labels=labels.tolist(), recall=recall[::-1].tolist(),
+            precision=precision[::-1].tolist(), average=float(metrics.average_precision_score(labels, scores)),
+        ))
+    return cases
+
+
+def best():
+    cases = []
+    for name, counts, draws, higher, level in [
+        ("one each", (1, 1), 60, True, 0.95), ("several", (3, 2), 80, True, 0.95), ("smaller is better", (2, 4), 70, False, 0.9),
+    ]:
+        sides = [0.7 + RNG.normal(0, 0.03, (n, 1)) + RNG.normal(0, 0.04, (n, draws + 1)) for n in counts]
+        signed = [side if higher else -side for side in sides]
+        difference = signed[0].max(axis=0) - signed[1].max(axis=0)
+        low, high = np.percentile(difference[1:], [50 * (1 - level), 50 * (1 + level)])
+        shares = [float(np.mean(s[:, 1:].argmax(axis=0) == s[:, 0].argmax())) for s in signed]
+        cases.append(dict(
+            name=name, first=sides[0].tolist(), second=sides[1].tolist(), higher_is_better=higher, level=level,
+            difference=float(difference[0]), low=float(low), high=float(high), shares=shares,
+        ))
+    return cases
+
+
 VECTORS = dict(
     bca=bca(), delong=delong(), mcnemar=mcnemar_cases(), correction=correction(), sign_flip=sign_flip(),
-    random_sign_flip=random_sign_flip(),
+    random_sign_flip=random_sign_flip(), agreement=agreement(), precision_recall=precision_recall(), best=best(),
 )
 lines = [f"{json.dumps(key)}: [\n" + ",\n".join(map(json.dumps, cases)) + "\n]" for key, cases in VECTORS.items()]
 Path(__file__).with_name("vectors.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

@@ -10,6 +10,9 @@ pub struct Vectors {
     pub correction: Vec<Correction>,
     pub sign_flip: Vec<SignFlip>,
     pub random_sign_flip: Vec<RandomSignFlip>,
+    pub agreement: Vec<Agreement>,
+    pub precision_recall: Vec<PrecisionRecall>,
+    pub best: Vec<Best>,
 }
 
 #[derive(Deserialize)]
@@ -61,6 +64,40 @@ pub struct RandomSignFlip {
     pub permutations: u32,
     pub seed: u64,
     pub p: f64,
+}
+
+#[derive(Deserialize)]
+pub struct Agreement {
+    pub name: String,
+    /// One list for each sample, one place for each rater.
+    pub ratings: Vec<Vec<Option<f64>>>,
+    pub alpha: f64,
+    pub fleiss: f64,
+    pub cohen: f64,
+    pub spearman: f64,
+}
+
+#[derive(Deserialize)]
+pub struct PrecisionRecall {
+    pub name: String,
+    pub scores: Vec<f64>,
+    pub labels: Vec<u8>,
+    pub recall: Vec<f64>,
+    pub precision: Vec<f64>,
+    pub average: f64,
+}
+
+#[derive(Deserialize)]
+pub struct Best {
+    pub name: String,
+    pub first: Vec<Vec<f64>>,
+    pub second: Vec<Vec<f64>>,
+    pub higher_is_better: bool,
+    pub level: f64,
+    pub difference: f64,
+    pub low: f64,
+    pub high: f64,
+    pub shares: [f64; 2],
 }
 
 pub fn vectors() -> Vectors {

@@ -204,11 +204,18 @@ impl Archive {
         while self.bytes(at, 4)? == LOCAL {
             let Parsed { header, length } = match format::parse(&self.bytes(at, format::LONGEST)?, at) {
                 Ok(parsed) if parsed.length + parsed.header.size <= self.length.saturating_sub(at) => parsed,
-                Ok(_) => return Ok(violations.push(unreadable(at, "a member ends behind the end of the file"))),
-                Err(what) => return Ok(violations.push(unreadable(at, &what))),
+                Ok(_) => {
+                    violations.push(unreadable(at, "a member ends behind the end of the file"));
+                    return Ok(());
+                }
+                Err(what) => {
+                    violations.push(unreadable(at, &what));
+                    return Ok(());
+                }
             };
             if headers.len() == MOST_MEMBERS {
-                return Ok(violations.push(unreadable(at, &format!("more than {MOST_MEMBERS} members"))));
+                violations.push(unreadable(at, &format!("more than {MOST_MEMBERS} members")));
+                return Ok(());
             }
             let name = String::from_utf8_lossy(&header.name).into_owned();
             if self.bytes(at, length)? != header.local() {

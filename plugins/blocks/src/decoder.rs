@@ -4,10 +4,12 @@
 //! `[tokens, width]`, and a [`Packing`] tells which belongs where. What a sequence has shown before lies in its slot
 //! of a [`Cache`]. A whole prompt, one new token of each of many sequences, or both are the same call.
 
+mod added;
 mod bert;
 mod cache;
 mod config;
 mod gemma;
+mod head_norms;
 mod joint;
 mod llama;
 mod opt;
@@ -17,6 +19,7 @@ mod rotary;
 use candle_core::{DType, Device, Tensor};
 
 use crate::{Error, Result};
+pub use added::Added;
 pub use bert::BertDecoder;
 pub use cache::{Cache, CacheLayer, CacheShape};
 pub use config::{LlamaConfig, RopeScaling};

@@ -10,7 +10,7 @@ use candle_core::Tensor;
 
 use crate::{
     Error, Result,
-    decoder::{Cache, Decoder, Packing, Span, Together},
+    decoder::{Added, Cache, Decoder, Packing, Span, Together},
 };
 pub use likelihood::log_likelihoods;
 use sampler::Sampler;
@@ -30,6 +30,8 @@ pub struct Prompt {
     pub positions: Option<Vec<[u32; 3]>>,
     /// Tokens that see each other whatever their order.
     pub together: Together,
+    /// What is added to the tokens on their way, in models whose decoder has a place for it.
+    pub added: Added,
     /// What the sequence attends to beside itself, in models with cross-attention, as their decoder takes it.
     pub context: Option<Tensor>,
     /// Ids of the text that the model was asked, where the decoder does not read them: an encoder made the context of them.
@@ -119,7 +121,16 @@ struct Sequence {
 impl Prompt {
     /// A text, or whatever else lies at consecutive positions and sees what precedes it.
     pub fn new(embeddings: Tensor, ids: Vec<u32>) -> Self {
-        Self { embeddings, ids, positions: None, together: Together::default(), context: None, source: None, seed: 0 }
+        Self {
+            embeddings,
+            ids,
+            positions: None,
+            together: Together::default(),
+            added: Added::default(),
+            context: None,
+            source: None,
+            seed: 0,
+        }
     }
 
     /// The ids of what was asked.
@@ -136,7 +147,7 @@ impl Prompt {
     }
 
     /// The packing of several prompts, the first tokens of the sequences in `slots`.
-    fn pack<'a>(prompts: impl Iterator<Item = (usize, &'a Self)> + Clone) -> Packing {
+    fn pack<'a>(prompts: impl Iterator<Item = (usize, &'a Self)> + Clone) -> Result<Packing> {
         let spans = prompts.clone().map(|(slot, prompt)| Span { slot, cached: 0, count: prompt.ids.len() });
         let mut packing = Packing::new(spans.collect());
         if prompts.clone().any(|(_, prompt)| prompt.positions.is_some()) {
@@ -146,8 +157,14 @@ impl Prompt {
             });
             packing = packing.at(positions.collect());
         }
+        let starts = prompts.clone().scan(0, |end, (_, prompt)| {
+            *end += prompt.ids.len();
+            Some(*end - prompt.ids.len())
+        });
+        let added = starts.zip(prompts.clone()).map(|(start, (_, prompt))| (start, &prompt.added));
+        packing = packing.adding(Added::together(added)?);
         let together = prompts.enumerate().filter(|(_, (_, prompt))| !prompt.together.blocks.is_empty());
-        together.fold(packing, |packing, (n, (_, prompt))| packing.seeing_each_other(n, prompt.together.clone()))
+        Ok(together.fold(packing, |packing, (n, (_, prompt))| packing.seeing_each_other(n, prompt.together.clone())))
     }
 }
 
@@ -198,7 +215,7 @@ impl Batch<'_> {
             let count = 1 + more.count();
             let group = || slots.iter().copied().zip(rest[..count].iter().map(|(_, prompt)| prompt));
             group().for_each(|(slot, prompt)| cache.set_context(slot, prompt.context.clone()));
-            let packing = Prompt::pack(group());
+            let packing = Prompt::pack(group())?;
             let embeddings: Vec<_> = group().map(|(_, prompt)| &prompt.embeddings).collect();
             let states = self.decoder.forward(&Tensor::cat(&embeddings, 0)?, &packing, &mut cache)?;
             let logits = self.logits(&states, &packing)?;

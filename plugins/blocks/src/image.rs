@@ -8,4 +8,4 @@ mod resize;
 pub use open_clip::OpenClipPreprocessing;
 pub use patches::{PatchProcessor, Patches};
 pub use processor::{ImageProcessor, Pixels};
-pub use resize::{Filter, Rgb, Window, resize};
+pub use resize::{Filter, Rgb, Window, resize, resize_tensor};

@@ -36,8 +36,8 @@ const OPT_NAMES: Names = Names {
     ],
     ignore: &["lm_head.weight"],
 };
-const LLAMAS: [&str; 4] = ["llama", "llama3", "mistral", "qwen2"];
-const CASES: [&str; 6] = ["llama", "llama3", "mistral", "qwen2", "opt", "opt-post"];
+const LLAMAS: [&str; 5] = ["llama", "llama3", "mistral", "qwen2", "qwen3"];
+const CASES: [&str; 7] = ["llama", "llama3", "mistral", "qwen2", "qwen3", "opt", "opt-post"];
 
 fn device() -> Device {
     blocks::device::device(&std::env::var("MEDVLM_TEST_DEVICE").unwrap_or_default()).unwrap()

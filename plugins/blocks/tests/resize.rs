@@ -1,17 +1,17 @@
-//! Resizing against Pillow, on the images that `tests/parity/resize.py` wrote.
+//! Resizing against Pillow and torchvision, on the images that `tests/parity/resize.py` wrote.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic anywhere")]
 
 use std::{collections::HashMap, path::Path};
 
-use blocks::image::{Filter, Rgb, Window, resize};
+use blocks::image::{Filter, Rgb, Window, resize, resize_tensor};
 use safetensors::SafeTensors;
 
 #[test]
 fn equals_pillow_byte_for_byte() {
     let mut compared = 0;
     for (name, golden) in goldens() {
-        let Some((input, number)) = name.split_once(' ') else { continue };
+        let Some((input, number)) = name.split_once(' ').filter(|(_, number)| !number.contains(' ')) else { continue };
         let source = &goldens()[input];
         let filter = Filter::from_number(number.parse().unwrap()).unwrap();
         let found = whole(source, (golden.width, golden.height), filter);
@@ -19,6 +19,19 @@ fn equals_pillow_byte_for_byte() {
         compared += 1;
     }
     assert_eq!(compared, 48);
+}
+
+#[test]
+fn equals_torchvision_byte_for_byte() {
+    let mut compared = 0;
+    for (name, golden) in goldens() {
+        let Some((input, number)) = name.split_once(" tensor ") else { continue };
+        let filter = Filter::from_number(number.parse().unwrap()).unwrap();
+        let found = resize_tensor(borrow(&goldens()[input]), (golden.width, golden.height), filter);
+        assert!(found == golden, "{input} to {}x{} by {filter:?} differs", golden.width, golden.height);
+        compared += 1;
+    }
+    assert_eq!(compared, 24);
 }
 
 #[test]

@@ -49,6 +49,15 @@ pub trait Reader: Send + Sync + 'static {
     /// None but those of the device.
     fn encode(&self, pictures: &[&Picture]) -> blocks::Result<Vec<Tensor>>;
 
+    /// What of the vectors of pictures is shown as `image_features`: all, unless a model has those of further layers beside
+    /// them.
+    ///
+    /// # Errors
+    /// None but those of the device.
+    fn shown(&self, vectors: &Tensor) -> blocks::Result<Tensor> {
+        Ok(vectors.clone())
+    }
+
     /// A question with what was read, as the decoder takes it; `raw` leaves the model's template out.
     ///
     /// # Errors
@@ -117,7 +126,7 @@ pub struct Picture {
 pub struct Seen<'a> {
     /// As it was prepared.
     pub picture: &'a Picture,
-    /// `[tokens, width]`.
+    /// `[tokens, width]`, as [`Reader::encode`] gave them.
     pub vectors: &'a Tensor,
 }
 
@@ -245,7 +254,10 @@ impl<R: Reader> Model for Generator<R> {
         let mut arrays = match (pictures.is_empty(), probed) {
             (true, _) => Vec::new(),
             (false, true) => shown(&pictures, &self.0.features(&pictures)?)?,
-            (false, false) => shown(&pictures, &Tensor::cat(&vectors, 0).map_err(failed)?)?,
+            (false, false) => {
+                let vectors = Tensor::cat(&vectors, 0).map_err(failed)?;
+                shown(&pictures, &self.0.shown(&vectors).map_err(input)?)?
+            }
         };
         let decoding = self.0.manner().decoding(&request.decoding);
         let (answer, generation) = session::answer_one(&self.0, prompt, &decoding)?;

@@ -9,7 +9,8 @@
 Decoding is greedy unless the host asks otherwise; the checkpoint's own sampling settings are not used. Further options:
 `system` (text of the system turn), `text_first` (the question before its images), `template` (with {images} and {prompt},
 instead of the chat template), `image_token` (what a template writes for an image), `side` (images are squashed to this
-square), `pad` (images are padded to a square of this colour), `max_pixels`, `repetition_penalty`, `max_new_tokens`.
+square), `pad` (images are padded to a square of this colour), `max_pixels`, `repetition_penalty`, `max_new_tokens`, `fast`
+(pixels by the processor on torch, for models that were published with it).
 """
 
 import os
@@ -18,15 +19,17 @@ import os
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from medvlm_worker import Answer, Request
+from medvlm_worker import Answer, ConfigError, Request
 from PIL import Image
 from transformers import (
+    AutoConfig,
     AutoImageProcessor,
     AutoModelForImageTextToText,
     AutoProcessor,
     Blip2ForConditionalGeneration,
     BlipForQuestionAnswering,
 )
+from transformers import __version__ as version
 from transformers.utils import logging
 
 logging.set_verbosity_error()
@@ -39,10 +42,8 @@ class Model:
         self.family = family(open)
         if not self.family.CAUSAL:
             self.choose = None
+        self.processor = processor(open.directory(), open.option("fast", False), self.family.processing)
         self.model = family.KIND.from_pretrained(open.directory(), torch_dtype=open.torch_dtype()).eval().to(open.device)
-        self.processor = AutoProcessor.from_pretrained(open.directory(), **self.family.processing)
-        # The processors on torch differ from those on Pillow, which the models were trained with, by a grey level or two.
-        self.processor.image_processor = AutoImageProcessor.from_pretrained(open.directory(), use_fast=False, **self.family.processing)
         self.tokenizer = self.processor.tokenizer
         self.tokenizer.padding_side = "left"
         self.device, self.dtype = open.device, open.torch_dtype()
@@ -81,10 +82,14 @@ class Model:
         """What the processor makes of requests."""
         texts = [request.prompt if request.raw else self.family.text(self.processor, request) for request in requests]
         images = [[self.image(image) for image in request.images] for request in requests]
+        images = self.family.images(images) if any(images) else None
+        if images and type(self.processor.image_processor).__name__ == "LlavaImageProcessor":
+            # This one takes no list for each text; the texts say whose an image is.
+            images = sum(images, [])
         start = self.tokenizer.bos_token
         special = not (start and texts[0].startswith(start))
         inputs = self.processor(
-            images=self.family.images(images) if any(images) else None,
+            images=images,
             text=texts,
             padding=True,
             add_special_tokens=special,
@@ -192,6 +197,24 @@ class Blip2(BlipVqa):
 
 
 FAMILIES = {"chat": Chat, "blip-vqa": BlipVqa, "blip2": Blip2}
+
+
+def processor(folder, fast, settings):
+    """The checkpoint's processor of images and texts."""
+    try:
+        kind = AutoConfig.from_pretrained(folder).model_type
+        found = AutoProcessor.from_pretrained(folder, **settings)
+        # The processors on torch differ from those on Pillow, which most models were trained with, by a grey level or two.
+        images = AutoImageProcessor.from_pretrained(folder, use_fast=fast, **settings)
+    except (OSError, KeyError, ValueError, ImportError) as e:
+        # What transformers says goes on for paragraphs.
+        reason = str(e).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        raise ConfigError(f"{folder}: transformers {version} cannot read this checkpoint: {reason}") from None
+    if not hasattr(found, "tokenizer"):
+        reason = f"transformers {version} has no processor of images and texts for `{kind}`, only {type(found).__name__}"
+        raise ConfigError(f"{folder}: {reason}")
+    found.image_processor = images
+    return found
 
 
 def batches(requests, most):

@@ -2,5 +2,6 @@
 
 pub mod qwen2_5_vl;
 pub mod qwen2_vl;
+pub mod qwen3_vl;
 
 plugin_api::export_plugin!();

@@ -10,9 +10,12 @@ use plugin_api::{Open, Result, register};
 use serde::{Deserialize, de::Error};
 use serde_json::{Map, Value};
 
-use crate::qwen2_vl::{OPTIONS, QwenVl};
+use crate::qwen2_vl::{self, Family, QwenVl};
 
 register!("qwen2_5_vl", "Qwen2.5-VL: a tower that looks through windows, and Qwen2.5", [Generate, Choose], open);
+
+/// Qwen2.5-VL.
+const FAMILY: Family = Family { name: "qwen2_5_vl", options: &["compat"], tower, ..qwen2_vl::FAMILY };
 
 /// The names are those of `transformers.Qwen2_5_VLVisionConfig`.
 #[derive(Deserialize)]
@@ -57,10 +60,10 @@ impl Default for Tower {
 /// # Errors
 /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or an option is unknown.
 pub fn open(open: Open) -> Result<Generator<QwenVl>> {
-    QwenVl::open(&open, "qwen2_5_vl", &[&OPTIONS[..], &["compat"]].concat(), tower)
+    QwenVl::open(&open, &FAMILY)
 }
 
-fn tower(raw: &Map<String, Value>) -> std::result::Result<QwenVitConfig, serde_json::Error> {
+fn tower(raw: &Map<String, Value>) -> serde_json::Result<QwenVitConfig> {
     let tower: Tower = serde_json::from_value(Value::Object(raw.clone()))?;
     if tower.hidden_act != "silu" {
         return Err(Error::custom(format!("`hidden_act` is `{}`, expected `silu`", tower.hidden_act)));
@@ -75,11 +78,14 @@ fn tower(raw: &Map<String, Value>) -> std::result::Result<QwenVitConfig, serde_j
         channels: tower.in_channels,
         frames: tower.temporal_patch_size,
         patch: tower.patch_size,
+        patch_bias: false,
+        positions: None,
         merge: tower.spatial_merge_size,
         output: tower.out_hidden_size,
         windows: Some(QwenWindows {
             side: tower.window_size.checked_div(cell).unwrap_or(0),
             full: tower.fullatt_block_indexes,
         }),
+        taps: Vec::new(),
     })
 }

@@ -2,7 +2,7 @@
 
 /// Modules of the host from the bottom up.
 const LAYERS: [&[&str]; 4] = [
-    &["error", "ids"],
+    &["error", "ids", "lock"],
     &[
         "adapter",
         "config",

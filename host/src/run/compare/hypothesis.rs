@@ -1,22 +1,26 @@
 //! The test that fits a metric.
 
-use super::Pairs;
+use super::Binary;
 use crate::{
     error::{Error, Result},
     run::scored::Scored,
     scorer::{SampleScore, Scorer},
-    stats,
+    stats::{self, Clusters},
 };
 
 /// The hypothesis that two cells do not differ in one metric.
-pub(super) struct Hypothesis<'a> {
+pub(in crate::run) struct Hypothesis<'a> {
     pub scorer: &'a Scorer,
-    pub scores: &'a [Vec<SampleScore>; 2],
+    /// What the scorer gave the same samples of both cells.
+    pub scores: [&'a [SampleScore]; 2],
     /// Position of the metric.
     pub column: usize,
     /// The metric of each side.
     pub values: [f64; 2],
-    pub pairs: &'a Pairs,
+    /// The samples of each patient.
+    pub clusters: &'a Clusters,
+    /// What a ROC curve is drawn from, for diagnoses with two classes.
+    pub binary: Option<&'a Binary>,
 }
 
 /// Two computations of one number may differ by this.
@@ -29,31 +33,41 @@ impl Hypothesis<'_> {
     /// patient has one sample, sign flips of whole patients for other means of sample values, and for everything else
     /// the exchange of the two models on whole patients.
     pub fn test(&self, permutations: u32, seed: u64) -> Result<Option<(&'static str, f64)>> {
-        if let Some(found) = self.delong() {
+        if let Some(found) = self.without_permutations() {
             return Ok(Some(found));
         }
         if let Some([a, b]) = self.means() {
-            let alone = self.pairs.clusters.len() == self.pairs.len();
-            if alone && a.iter().chain(&b).all(|value| *value == 0.0 || *value == 1.0) {
-                let right = |values: &[f64]| values.iter().map(|value| *value == 1.0).collect::<Vec<bool>>();
-                return Ok(Some(("McNemar, exact", stats::mcnemar_exact(&right(&a), &right(&b)).p)));
-            }
             let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| b - a).collect();
-            let test = stats::sign_flip_test(&differences, &self.pairs.clusters, permutations, seed);
+            let test = stats::sign_flip_test(&differences, self.clusters, permutations, seed);
             return Ok(Some(("sign flips of patients", test.p)));
         }
-        let swapped = stats::swap_test(&self.pairs.clusters, permutations, seed, |patterns| self.exchanged(patterns))?;
+        let swapped = stats::swap_test(self.clusters, permutations, seed, |patterns| self.exchanged(patterns))?;
         Ok(swapped.map(|test| ("exchange of the models by patient", test.p)))
+    }
+
+    /// The name and p value of a test that takes no permutations, where one fits.
+    pub fn without_permutations(&self) -> Option<(&'static str, f64)> {
+        if let Some(found) = self.delong() {
+            return Some(found);
+        }
+        let [a, b] = self.means().filter(|_| self.alone())?;
+        let binary = a.iter().chain(&b).all(|value| *value == 0.0 || *value == 1.0);
+        let right = |values: &[f64]| values.iter().map(|value| *value == 1.0).collect::<Vec<bool>>();
+        binary.then(|| ("McNemar, exact", stats::mcnemar_exact(&right(&a), &right(&b)).p))
+    }
+
+    /// Whether every patient has one sample.
+    fn alone(&self) -> bool {
+        self.clusters.len() == self.scores[0].len()
     }
 
     /// Tests an area under the ROC curve, where the probabilities give the very area that the scorer found.
     fn delong(&self) -> Option<(&'static str, f64)> {
-        let binary = self.pairs.binary.as_ref().filter(|_| self.name() == "auroc")?;
+        let binary = self.binary.filter(|_| self.name() == "auroc")?;
         let [a, b] = &binary.probabilities;
-        let areas = stats::delong(&[a, b], &binary.labels, &self.pairs.clusters)?;
+        let areas = stats::delong(&[a, b], &binary.labels, self.clusters)?;
         let same = areas.areas.iter().zip(self.values).all(|(area, value)| (area - value).abs() < ROUNDING);
-        let alone = self.pairs.clusters.len() == self.pairs.len();
-        let name = if alone { "DeLong" } else { "DeLong, clustered by patient" };
+        let name = if self.alone() { "DeLong" } else { "DeLong, clustered by patient" };
         same.then(|| areas.test(0, 1)).flatten().map(|test| (name, test.p))
     }
 
@@ -73,7 +87,7 @@ impl Hypothesis<'_> {
 
     /// B − A of the metric where some samples' scores are exchanged between the sides.
     fn exchanged(&self, patterns: &[Vec<bool>]) -> Result<Vec<f64>> {
-        let count = self.pairs.len() as u32;
+        let count = self.scores[0].len() as u32;
         let both = self.scores.concat();
         let list = |pattern: &Vec<bool>, side: bool| -> Vec<u32> {
             (0..count).zip(pattern).map(|(i, exchanged)| if side == *exchanged { i } else { i + count }).collect()

@@ -28,7 +28,7 @@ pub(super) struct Pairs {
 }
 
 /// Two classes, and the probability of the second one.
-pub(super) struct Binary {
+pub(in crate::run) struct Binary {
     pub labels: Vec<bool>,
     pub probabilities: [Vec<f64>; 2],
 }
@@ -141,7 +141,7 @@ fn binary(pairs: &[[Answer<'_>; 2]]) -> Option<Binary> {
 }
 
 /// Probability of class 1 by softmax; without an answer it is worse than every other.
-fn probability(prediction: &Prediction, label: bool) -> f64 {
+pub(in crate::run) fn probability(prediction: &Prediction, label: bool) -> f64 {
     match prediction.logits[..] {
         [negative, positive] if !prediction.failed() && negative.is_finite() && positive.is_finite() => {
             let (negative, positive) = (f64::from(negative), f64::from(positive));

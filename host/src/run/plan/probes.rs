@@ -10,11 +10,20 @@ use plugin_api::{Capability, PluginInfo, abi::ABI_VERSION};
 use super::{ModelSource, probe};
 use crate::{
     config::Suite,
-    error::{Error, Result},
+    error::{Error, Result, suggest},
     ids::digest,
     model::{PluginFile, Row, weights},
-    run::{Catalogs, EmbedRecord, EmbedSource, Settings, remote},
+    run::{Catalogs, EmbedRecord, EmbedSource, Settings, cache_dir, remote},
 };
+
+/// A model that is at hand.
+pub(super) struct Candidate {
+    /// Its name in the suite.
+    pub name: String,
+    pub source: ModelSource,
+    pub capabilities: Vec<Capability>,
+    pub digests: BTreeMap<String, String>,
+}
 
 /// Each plugin is probed once and each checkpoint hashed once, however many cells share them.
 pub(super) struct Probes<'a> {
@@ -23,9 +32,37 @@ pub(super) struct Probes<'a> {
     digests: BTreeMap<PathBuf, String>,
 }
 
+fn checkpoint_digest(dir: &Path) -> Result<String> {
+    weights::digest(dir, cache_dir().map(|dir| dir.join("digests")).as_deref())
+}
+
 impl<'a> Probes<'a> {
     pub fn new(settings: &'a Settings) -> Self {
         Self { settings, infos: BTreeMap::new(), digests: BTreeMap::new() }
+    }
+
+    /// A model of the suite, with its library, its checkpoint and what it can do.
+    pub fn candidate(&mut self, name: &str, catalogs: &Catalogs, suite: &Suite) -> Result<Candidate> {
+        let (row, plugin) = remote::find(name, catalogs, &suite.remotes)?;
+        let info = self.info(plugin)?;
+        let architecture = info.architectures.iter().find(|a| a.id == row.architecture).ok_or_else(|| {
+            let known = suggest(&row.architecture, info.architectures.iter().map(|a| a.id.as_str()));
+            let place = plugin.manifest.as_deref().unwrap_or(&plugin.library);
+            Error::invalid(place, format!("model `{name}` wants architecture `{}`{known}", row.architecture))
+        })?;
+        let weights = weights::find(&row, plugin, suite.weights.get(name).map(PathBuf::as_path))?;
+        let mut digests = self.model_digests(&row, plugin, weights.as_deref())?;
+        digests.insert("device".into(), self.settings.device.clone());
+        digests.insert("dtype".into(), self.settings.dtype.clone());
+        if let Some(dir) = &self.settings.adapter {
+            digests.insert("adapter".into(), self.digest(dir, checkpoint_digest)?);
+        }
+        Ok(Candidate {
+            name: name.into(),
+            source: ModelSource { row, plugin: plugin.clone(), weights },
+            capabilities: architecture.capabilities.clone(),
+            digests,
+        })
     }
 
     pub fn info(&mut self, plugin: &PluginFile) -> Result<PluginInfo> {
@@ -56,7 +93,7 @@ impl<'a> Probes<'a> {
             digests.insert("model.endpoint".into(), endpoint);
         }
         if let Some(dir) = weights {
-            digests.insert("model.weights".into(), self.digest(dir, weights::digest)?);
+            digests.insert("model.weights".into(), self.digest(dir, checkpoint_digest)?);
         }
         Ok(digests)
     }

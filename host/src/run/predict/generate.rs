@@ -8,7 +8,10 @@ use plugin_api::{
     message::{Generate, Log, event},
 };
 
-use super::{Ready, Work, blank, failed, images};
+use super::{
+    batch::{Ready, Work, blank, failed, images},
+    locked,
+};
 use crate::{
     model::Model,
     prediction::{Prediction, Store},
@@ -20,7 +23,7 @@ pub fn generate(
     work: &Work<'_>,
     model: &mut Model,
     batch: &[&Ready<'_>],
-    store: &mut Store,
+    store: &Mutex<Store>,
     observer: &dyn Observer,
 ) -> plugin_api::Result<()> {
     let mut all = Vec::new();
@@ -36,10 +39,10 @@ pub fn generate(
             raw: false,
         });
     }
-    let answers = Answers { batch, observer, state: Mutex::new((store, vec![false; batch.len()])) };
+    let answers = Answers { batch, observer, store, finished: Mutex::new(vec![false; batch.len()]) };
     let job = Generate { requests, decoding: work.decoding.clone() };
     client::generate(model.door(), &job, &all, &answers)?;
-    let (_, finished) = answers.state.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let finished = answers.finished.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     match finished.iter().filter(|f| !**f).count() {
         0 => Ok(()),
         open => Err(PluginError::new(
@@ -53,7 +56,8 @@ pub fn generate(
 struct Answers<'a> {
     batch: &'a [&'a Ready<'a>],
     observer: &'a dyn Observer,
-    state: Mutex<(&'a mut Store, Vec<bool>)>,
+    store: &'a Mutex<Store>,
+    finished: Mutex<Vec<bool>>,
 }
 
 impl Events for Answers<'_> {
@@ -62,13 +66,12 @@ impl Events for Answers<'_> {
             event::FINISHED => {
                 let generation: Generation = serde_json::from_str(header)?;
                 let position = generation.index as usize;
-                let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let (store, finished) = &mut *state;
+                let mut finished = self.finished.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let ready =
                     self.batch.get(position).filter(|_| !finished[position]).ok_or_else(|| {
                         PluginError::input(format!("answer {position} was not asked for, or came twice"))
                     })?;
-                store
+                locked(self.store)
                     .append(vec![to_prediction(ready, generation)])
                     .map_err(|e| PluginError::new(ErrorKind::Cancelled, e.to_string()))?;
                 finished[position] = true;

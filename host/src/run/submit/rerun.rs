@@ -7,7 +7,7 @@ use crate::{
     config::Evaluation,
     error::{Error, Result},
     prediction::{self, Prediction, Store},
-    run::{Cell, Plan, plan, predict},
+    run::{Cell, Filter, Plan, crew, plan, predict},
     submission::{Rule, Violation},
 };
 
@@ -49,7 +49,7 @@ pub fn rerun(
     let mut store = Store::open(&path)?;
     store.append(kept.cloned().collect())?;
     drop(store);
-    predict::predict(own, &plan.dir, 0, &plan.settings, &*options.observer)?;
+    crew::predict(&plan, None, &*options.observer)?;
     let again = prediction::read(&path)?;
     let tolerance = TOLERANCES[usize::from(opened.record.dtype != "f32")];
     for (old, new) in shown.iter().zip(&again).filter(|(old, _)| chosen.contains(&old.index)) {
@@ -85,7 +85,10 @@ fn here(opened: &Opened, cell: &Cell, options: &Options) -> Result<Plan> {
     let mut settings = options.settings.clone();
     settings.device.clone_from(&opened.record.device);
     settings.dtype.clone_from(&opened.record.dtype);
-    plan::plan(suite, options.catalogs, settings, opened.dir.path().join("again"))
+    let dir = opened.dir.path().join("again");
+    let plan = plan::plan(suite, options.catalogs, settings, dir, &Filter::default())?;
+    plan.check_ready()?;
+    Ok(plan)
 }
 
 /// Distinct positions among `count`, the same for the same archive.

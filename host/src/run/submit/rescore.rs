@@ -140,7 +140,7 @@ fn compare(recorded: &Metrics, made: &Metrics, checked: Checked) -> Option<Strin
         return None;
     }
     for (recorded, made) in recorded.scorers.iter().zip(&made.scorers).filter(|(a, b)| a.id == b.id) {
-        for (a, b) in recorded.metrics.iter().zip(&made.metrics).filter(|(a, b)| a != b) {
+        if let Some((a, b)) = recorded.metrics.iter().zip(&made.metrics).find(|(a, b)| a != b) {
             let say = |metric: &score::Metric| format!("{:?} in {:?} to {:?}", metric.value, metric.low, metric.high);
             let (id, name) = (&recorded.id, &a.name);
             return Some(format!("{name} of scorer `{id}` is recorded as {}, scoring again gives {}", say(a), say(b)));

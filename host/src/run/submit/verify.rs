@@ -247,6 +247,8 @@ fn plan(opened: &Opened, options: &Options) -> Plan {
         dir: opened.run(),
         settings: options.settings.clone(),
         cells: Vec::new(),
+        blocked: Vec::new(),
+        excluded: Vec::new(),
         judges: Vec::new(),
         embed: recorded.map(|record| EmbedSource { record, model: nobody() }),
         remotes: Vec::new(),

@@ -21,6 +21,8 @@ pub struct LlamaConfig {
     pub rope_scaling: Option<RopeScaling>,
     /// Query, key and value have biases.
     pub qkv_bias: bool,
+    /// Heads of queries and keys are normalised.
+    pub head_norms: bool,
     /// The projection behind the attention has a bias.
     pub output_bias: bool,
     pub mlp_bias: bool,
@@ -54,13 +56,17 @@ pub enum RopeScaling {
     },
     /// Frequencies follow time, height and width (Wang et al. 2024).
     Mrope {
+        /// How many follow each.
         mrope_section: [usize; 3],
+        /// The axes take turns, and time has what is left; else one has its frequencies behind those of another.
+        #[serde(default)]
+        mrope_interleaved: bool,
     },
 }
 
 impl LlamaConfig {
-    /// Reads a configuration whose `model_type` is `llama`, `mistral`, `qwen2` or `phi3`, or `kind` where it is absent or names a
-    /// model built around one, as LLaVA's first releases do. What is absent is as `transformers` has it.
+    /// Reads a configuration whose `model_type` is `llama`, `mistral`, `qwen2`, `qwen3` or `phi3`, or `kind` where it is absent
+    /// or names a model built around one, as LLaVA's first releases do. What is absent is as `transformers` has it.
     ///
     /// # Errors
     /// Something is of another type or of no use, or asks for what is not built in.
@@ -72,19 +78,20 @@ impl LlamaConfig {
         if text("hidden_act") != "silu" {
             return Err(format!("`hidden_act` is {}, expected \"silu\"", merged["hidden_act"]));
         }
-        if raw.get("num_key_value_heads").is_none_or(Value::is_null) && kind != "mistral" {
+        if raw.get("num_key_value_heads").is_none_or(Value::is_null) && !matches!(kind, "mistral" | "qwen3") {
             merged["num_key_value_heads"] = merged["num_attention_heads"].clone();
         }
         if merged["head_dim"].is_null() {
             let parts = [&merged["hidden_size"], &merged["num_attention_heads"]].map(|v| v.as_u64().unwrap_or(0));
             merged["head_dim"] = json!(parts[0].checked_div(parts[1]).ok_or("`num_attention_heads` is 0")?);
         }
-        // Only LLaMA's attention has a choice: all four biases or none.
-        let bias = merged["attention_bias"] == json!(true) && kind == "llama";
+        // The attention of LLaMA and of Qwen3 has a choice: all four biases or none.
+        let bias = merged["attention_bias"] == json!(true) && matches!(kind, "llama" | "qwen3");
         merged["qkv_bias"] = json!(bias || kind == "qwen2");
         merged["output_bias"] = json!(bias);
+        merged["head_norms"] = json!(kind == "qwen3");
         match kind {
-            "qwen2" if merged["use_sliding_window"] == json!(true) => {
+            "qwen2" | "qwen3" if merged["use_sliding_window"] == json!(true) => {
                 merged["first_window_layer"] = merged["max_window_layers"].clone();
             }
             "mistral" => {}
@@ -132,11 +139,11 @@ impl LlamaConfig {
         if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
             return Err(format!("`head_dim` is {}, expected an even number above 0", self.head_dim));
         }
-        match self.rope_scaling.as_ref().and_then(RopeScaling::sections) {
-            Some(sections) if sections.iter().sum::<usize>() != self.head_dim / 2 => Err(format!(
-                "`mrope_section` is {sections:?}, which does not sum up to half of a head, {}",
-                self.head_dim / 2
-            )),
+        let half = self.head_dim / 2;
+        match &self.rope_scaling {
+            Some(scaling @ RopeScaling::Mrope { mrope_section, .. }) if scaling.axes(half).len() != half => {
+                Err(format!("`mrope_section` is {mrope_section:?}, which does not sum up to half of a head, {half}"))
+            }
             _ => Ok(()),
         }
     }
@@ -175,11 +182,16 @@ impl RopeScaling {
         }
     }
 
-    /// How many frequencies follow time, height and width.
-    pub(super) fn sections(&self) -> Option<[usize; 3]> {
+    /// The axis that each of `count` frequencies follows: time, height or width.
+    pub(super) fn axes(&self, count: usize) -> Vec<usize> {
         match *self {
-            Self::Mrope { mrope_section } => Some(mrope_section),
-            _ => None,
+            Self::Mrope { mrope_section: sections, mrope_interleaved: true } => {
+                (0..count).map(|n| if n < 3 * sections[n % 3] { n % 3 } else { 0 }).collect()
+            }
+            Self::Mrope { mrope_section, .. } => {
+                mrope_section.iter().enumerate().flat_map(|(axis, &count)| vec![axis; count]).collect()
+            }
+            _ => vec![0; count],
         }
     }
 }
@@ -201,12 +213,16 @@ fn defaults(kind: &str) -> Result<Value, String> {
             "vocab_size": 151936, "intermediate_size": 22016, "max_position_embeddings": 32768,
             "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28
         }),
+        "qwen3" => json!({
+            "vocab_size": 151936, "intermediate_size": 22016, "head_dim": 128, "max_position_embeddings": 32768,
+            "use_sliding_window": false, "sliding_window": 4096, "max_window_layers": 28
+        }),
         "phi3" => json!({
             "vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "max_position_embeddings": 4096,
             "rms_norm_eps": 1e-5, "partial_rotary_factor": 1.0
         }),
         _ => {
-            let known = "`llama`, `mistral`, `qwen2` and `phi3`";
+            let known = "`llama`, `mistral`, `qwen2`, `qwen3` and `phi3`";
             return Err(format!("`{kind}` is no language model known here; known are {known}"));
         }
     };
@@ -234,6 +250,9 @@ mod tests {
         let qwen = parse("qwen2", json!({"use_sliding_window": true, "max_window_layers": 3})).unwrap();
         assert_eq!((qwen.window(2), qwen.window(3), qwen.qkv_bias, qwen.output_bias), (None, Some(4096), true, false));
         assert_eq!(parse("qwen2", json!({"sliding_window": 32})).unwrap().window(40), None);
+        let qwen = parse("qwen3", json!({"attention_bias": true, "num_attention_heads": 64})).unwrap();
+        assert_eq!((qwen.head_dim, qwen.num_key_value_heads, qwen.head_norms), (128, 32, true));
+        assert_eq!((qwen.qkv_bias, qwen.output_bias, qwen.window(40)), (true, true, None));
         let phi = parse("phi3", json!({"sliding_window": 2047, "num_attention_heads": 16})).unwrap();
         assert_eq!((phi.window(0), phi.num_key_value_heads, phi.fused, phi.qkv_bias), (Some(2047), 16, true, false));
         assert_eq!(parse("phi3", json!({})).unwrap().window(0), None);
@@ -244,7 +263,10 @@ mod tests {
         let linear = parse("llama", json!({"rope_scaling": {"type": "linear", "factor": 4.0}})).unwrap();
         assert_eq!(linear.rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
         let sections = json!({"rope_scaling": {"type": "default", "mrope_section": [16, 24, 24]}});
-        assert_eq!(parse("qwen2", sections).unwrap().rope_scaling.unwrap().sections(), Some([16, 24, 24]));
+        let axes = parse("qwen2", sections).unwrap().rope_scaling.unwrap().axes(64);
+        assert_eq!(axes, [vec![0; 16], vec![1; 24], vec![2; 24]].concat());
+        let turns = RopeScaling::Mrope { mrope_section: [4, 2, 1], mrope_interleaved: true };
+        assert_eq!(turns.axes(7), [0, 1, 2, 0, 1, 0, 0]);
         let wrong = parse("llama", json!({"rope_scaling": {"rope_type": "yarn"}})).unwrap_err();
         assert!(wrong.contains("yarn"), "{wrong}");
     }

@@ -1,5 +1,6 @@
-//! The decoder of LLaMA (Touvron et al. 2023), Vicuna, Mistral, Qwen2 and Phi-3; reference
-//! `transformers.LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM` and `Phi3ForCausalLM`, 4.53.1.
+//! The decoder of LLaMA (Touvron et al. 2023), Vicuna, Mistral, Qwen2, Qwen3 and Phi-3; reference
+//! `transformers.LlamaForCausalLM`, `MistralForCausalLM`, `Qwen2ForCausalLM`, `Qwen3ForCausalLM` and `Phi3ForCausalLM`,
+//! 4.53.1.
 
 mod layer;
 
@@ -18,7 +19,8 @@ use layer::LlamaLayer;
 /// Standard deviation of fresh weights.
 const STD: f64 = 0.02;
 
-/// Norms by root mean square before each branch, rotary positions, heads of keys that queries share, SwiGLU.
+/// Norms by root mean square before each branch, rotary positions, heads of keys that queries share, SwiGLU. Vectors that
+/// a packing has for them are added behind the layers.
 pub struct Llama {
     config: LlamaConfig,
     /// `[vocabulary, width]`.
@@ -39,6 +41,8 @@ impl Llama {
             ("layers.*.query", "model.layers.*.self_attn.q_proj"),
             ("layers.*.key", "model.layers.*.self_attn.k_proj"),
             ("layers.*.value", "model.layers.*.self_attn.v_proj"),
+            ("layers.*.query_norm", "model.layers.*.self_attn.q_norm"),
+            ("layers.*.key_norm", "model.layers.*.self_attn.k_norm"),
             ("layers.*.qkv", "model.layers.*.self_attn.qkv_proj"),
             ("layers.*.output", "model.layers.*.self_attn.o_proj"),
             ("layers.*.gate", "model.layers.*.mlp.gate_proj"),
@@ -132,6 +136,7 @@ impl Decoder for Llama {
                 let cached = cache.append(n, joint, packing)?;
                 kernels::attend(joint, cached, packing, self.heads(n))
             })?;
+            x = packing.added().behind(n, x)?;
         }
         self.norm.forward(&x, false)
     }

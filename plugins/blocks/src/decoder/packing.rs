@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::Added;
+
 /// Consecutive tokens of one sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
@@ -29,6 +31,7 @@ pub struct Packing {
     positions: Vec<[u32; 3]>,
     /// Of each span, in positions within it.
     together: Vec<Together>,
+    added: Added,
     #[cfg(feature = "cuda")]
     tiles: std::sync::OnceLock<crate::kernels::Tiles>,
 }
@@ -42,6 +45,7 @@ impl Packing {
             together: vec![Together::default(); spans.len()],
             positions,
             spans,
+            added: Added::default(),
             #[cfg(feature = "cuda")]
             tiles: std::sync::OnceLock::new(),
         }
@@ -61,6 +65,11 @@ impl Packing {
         self
     }
 
+    /// With vectors that are added to its tokens on their way, in decoders that have a place for them.
+    pub fn adding(self, added: Added) -> Self {
+        Self { added, ..self }
+    }
+
     /// The spans, in the order of their tokens.
     pub fn spans(&self) -> &[Span] {
         &self.spans
@@ -74,6 +83,11 @@ impl Packing {
     /// Position of each token on three axes.
     pub fn positions(&self) -> &[[u32; 3]] {
         &self.positions
+    }
+
+    /// What is added to the tokens on their way.
+    pub fn added(&self) -> &Added {
+        &self.added
     }
 
     /// The tokens of its own sequence that each token sees through a window, itself included: ranges in their order, none

@@ -10,8 +10,8 @@ use crate::Result;
 /// Angles are always computed in f32: in bf16, positions above 256 collapse.
 pub struct Rotary {
     frequencies: Vec<f32>,
-    /// How many frequencies follow time, height and width, in this order; one axis where absent.
-    sections: Option<[usize; 3]>,
+    /// The axis that each frequency follows: time, height or width.
+    axes: Vec<usize>,
 }
 
 /// Cosines and sines of the tokens of one call, each `[tokens, head / 2]` in f32.
@@ -28,7 +28,8 @@ impl Rotary {
         // As the reference: powers in f32.
         let plain = (0..head / 2).map(|i| 1.0 / (theta as f32).powf((2 * i) as f32 / head as f32));
         let frequencies = plain.map(|frequency| scaling.map_or(frequency, |scaling| scaling.scale(frequency)));
-        Self { frequencies: frequencies.collect(), sections: scaling.and_then(RopeScaling::sections) }
+        let axes = scaling.map_or_else(|| vec![0; head / 2], |scaling| scaling.axes(head / 2));
+        Self { frequencies: frequencies.collect(), axes }
     }
 
     /// Angles of the tokens of a packing.
@@ -36,13 +37,9 @@ impl Rotary {
     /// # Errors
     /// None but those of the device.
     pub fn angles(&self, packing: &Packing, device: &Device) -> Result<Angles> {
-        let axes: Vec<usize> = match self.sections {
-            Some(sections) => sections.iter().enumerate().flat_map(|(axis, &count)| vec![axis; count]).collect(),
-            None => vec![0; self.frequencies.len()],
-        };
         let angle = |position: &[u32; 3]| {
             let position = *position;
-            self.frequencies.iter().zip(&axes).map(move |(frequency, &axis)| position[axis] as f32 * frequency)
+            self.frequencies.iter().zip(&self.axes).map(move |(frequency, &axis)| position[axis] as f32 * frequency)
         };
         let angles: Vec<f32> = packing.positions().iter().flat_map(angle).collect();
         let shape = (packing.tokens(), self.frequencies.len());

@@ -22,7 +22,7 @@ pub fn log_likelihoods(decoder: &dyn Decoder, prompt: &Prompt, options: &[Vec<u3
     let (device, dtype) = decoder.placement();
     let mut cache = Cache::new(decoder.cache_shape(), options.len().max(1), read + longest, device, dtype)?;
     cache.set_context(0, prompt.context.clone());
-    let packing = Prompt::pack([(0, prompt)].into_iter());
+    let packing = Prompt::pack([(0, prompt)].into_iter())?;
     let states = decoder.forward(&prompt.embeddings, &packing, &mut cache)?;
     let first = states.narrow(0, read - 1, 1)?;
 

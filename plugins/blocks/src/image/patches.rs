@@ -1,4 +1,5 @@
-//! `transformers.Qwen2VLImageProcessor` (4.53.1): images near their own size, cut into patches.
+//! `transformers.Qwen2VLImageProcessor` (4.53.1) and `Qwen2VLImageProcessorFast` (4.57.6): images near their own size, cut
+//! into patches.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::{
     processor::{FILE, ImageProcessor, Pixels},
-    resize::{Filter, Rgb, Window, resize},
+    resize::{Filter, Rgb, Window, resize, resize_tensor},
 };
 use crate::{Error, Result, error::read_json};
 
@@ -24,6 +25,8 @@ pub struct PatchProcessor {
     patch: usize,
     frames: usize,
     merge: usize,
+    /// As torch and torchvision compute, not NumPy and Pillow.
+    on_tensors: bool,
 }
 
 /// The patches of one image.
@@ -65,10 +68,16 @@ impl PatchProcessor {
     /// # Errors
     /// The file is no JSON or holds a value that the reference would refuse.
     pub fn from_dir(dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let config: Config = if path.is_file() { read_json(&path)? } else { Config::default() };
-        let inner = ImageProcessor::sized_from_dir(dir)?;
-        Self::from_config(inner, &config).map_err(|reason| Error::invalid(path, reason))
+        Self::read(dir, false)
+    }
+
+    /// As [`PatchProcessor::from_dir`], but of the class whose name ends in `Fast`: it resizes as torchvision does, and the
+    /// edges in `size` are the fewest and the most pixels.
+    ///
+    /// # Errors
+    /// As [`PatchProcessor::from_dir`].
+    pub fn fast_from_dir(dir: &Path) -> Result<Self> {
+        Self::read(dir, true)
     }
 
     /// The same for images of at most so many pixels.
@@ -95,8 +104,12 @@ impl PatchProcessor {
         let pixels = match self.filter {
             Some(filter) => {
                 let (tall, wide) = self.size(height, width)?;
+                let (image, size) = (Rgb { width, height, data: rgb }, (wide, tall));
                 let [rows, columns] = [tall, wide].map(|length| Window { start: 0, length });
-                let resized = resize(Rgb { width, height, data: rgb }, (wide, tall), filter, columns, rows);
+                let resized = match self.on_tensors {
+                    true => resize_tensor(image, size, filter),
+                    false => resize(image, size, filter, columns, rows),
+                };
                 self.inner.process(wide, tall, &resized.data)?
             }
             None => self.inner.process(width, height, rgb)?,
@@ -155,23 +168,39 @@ impl PatchProcessor {
         Patches { rows, columns, data }
     }
 
-    fn from_config(inner: ImageProcessor, config: &Config) -> std::result::Result<Self, String> {
-        // The reference takes no more from `size` than that it has these two.
-        if let Some(size) = &config.size
-            && ["shortest_edge", "longest_edge"].iter().any(|edge| size.get(edge).is_none())
-        {
-            return Err(format!("`size` is {size}; expected `shortest_edge` and `longest_edge`"));
-        }
+    fn read(dir: &Path, on_tensors: bool) -> Result<Self> {
+        let path = dir.join(FILE);
+        let config: Config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        let inner = ImageProcessor::sized_from_dir(dir, on_tensors)?;
+        Self::from_config(inner, &config, on_tensors).map_err(|reason| Error::invalid(path, reason))
+    }
+
+    fn from_config(inner: ImageProcessor, config: &Config, on_tensors: bool) -> std::result::Result<Self, String> {
+        let edges = match &config.size {
+            Some(size) => {
+                let edges = ["shortest_edge", "longest_edge"].map(|edge| size.get(edge).and_then(Value::as_u64));
+                let [Some(least), Some(most)] = edges else {
+                    return Err(format!("`size` is {size}; expected `shortest_edge` and `longest_edge`"));
+                };
+                // On arrays, the reference takes no more from `size` than that it has these two.
+                Some([least, most].map(|edge| edge as usize)).filter(|_| on_tensors)
+            }
+            None => None,
+        };
         let number = config.resample.unwrap_or(3);
         let filter = Filter::from_number(number)
             .ok_or_else(|| format!("`resample` is {number}; known are 0 to 5, as in Pillow"))?;
+        if on_tensors && !matches!(filter, Filter::Nearest | Filter::Bilinear | Filter::Bicubic) {
+            return Err(format!("`resample` is {number}; torchvision knows 0, 2 and 3"));
+        }
         let [patch, frames, merge] = [config.patch_size, config.temporal_patch_size, config.merge_size];
         if patch * frames * merge == 0 {
             return Err("`patch_size`, `temporal_patch_size` and `merge_size` have to be above 0".into());
         }
-        let pixels = [config.min_pixels.unwrap_or(56 * 56), config.max_pixels.unwrap_or(28 * 28 * 1280)];
+        let [least, most] = edges.unwrap_or([56 * 56, 28 * 28 * 1280]);
+        let pixels = [config.min_pixels.unwrap_or(least), config.max_pixels.unwrap_or(most)];
         let filter = config.do_resize.unwrap_or(true).then_some(filter);
-        Ok(Self { inner, filter, pixels, patch, frames, merge })
+        Ok(Self { inner, filter, pixels, patch, frames, merge, on_tensors })
     }
 }
 
@@ -180,7 +209,11 @@ mod tests {
     use super::*;
 
     fn processor(config: &str) -> std::result::Result<PatchProcessor, String> {
-        PatchProcessor::from_config(ImageProcessor::clip(2).unwrap(), &serde_json::from_str(config).unwrap())
+        PatchProcessor::from_config(ImageProcessor::clip(2).unwrap(), &serde_json::from_str(config).unwrap(), false)
+    }
+
+    fn fast(config: &str) -> std::result::Result<PatchProcessor, String> {
+        PatchProcessor::from_config(ImageProcessor::clip(2).unwrap(), &serde_json::from_str(config).unwrap(), true)
     }
 
     /// Values of `smart_resize`.
@@ -205,6 +238,8 @@ mod tests {
     fn what_the_reference_refuses() {
         let edges = r#"{"size": {"shortest_edge": 1, "longest_edge": 2}}"#;
         assert_eq!(processor(edges).unwrap().pixels, [3136, 1003520]);
+        assert_eq!(fast(edges).unwrap().pixels, [1, 2]);
+        assert!(fast(r#"{"resample": 1}"#).unwrap_err().contains("torchvision knows"));
         assert!(processor(r#"{"size": {"height": 1}}"#).unwrap_err().contains("expected `shortest_edge`"));
         assert!(processor(r#"{"resample": 9}"#).unwrap_err().contains("known are 0 to 5"));
         assert!(processor(r#"{"merge_size": 0}"#).unwrap_err().contains("above 0"));

@@ -19,9 +19,11 @@ pub struct ImageProcessor {
     resize: Option<(Size, Filter)>,
     crop: Option<(usize, usize)>,
     odd_crop: OddCrop,
-    /// Pixel value of each byte of each channel.
-    table: Box<[[f32; 256]; 3]>,
+    table: Table,
 }
+
+/// Pixel value of each byte of each channel.
+type Table = Box<[[f32; 256]; 3]>;
 
 /// Pixel values of one image, channel by channel.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,18 +147,22 @@ impl ImageProcessor {
         Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
     }
 
-    /// As [`ImageProcessor::from_dir`], for images that have their size already.
+    /// As [`ImageProcessor::from_dir`], for images that have their size already; the values are those that NumPy computes
+    /// or, `on_tensors`, those of torch.
     ///
     /// # Errors
     /// As [`ImageProcessor::from_dir`].
-    pub(super) fn sized_from_dir(dir: &Path) -> Result<Self> {
+    pub(super) fn sized_from_dir(dir: &Path, on_tensors: bool) -> Result<Self> {
         let path = dir.join(FILE);
         let config: Config = if path.is_file() { read_json(&path)? } else { Config::default() };
+        let tensors = on_tensors.then(|| config.table_of_tensors());
         let config = Config { do_resize: Some(false), do_center_crop: Some(false), ..config };
-        Self::from_config(config).map_err(|reason| Error::invalid(path, reason))
+        let inner = Self::from_config(config).map_err(|reason| Error::invalid(path, reason))?;
+        Ok(Self { table: tensors.unwrap_or(inner.table), ..inner })
     }
 
     fn from_config(config: Config) -> std::result::Result<Self, String> {
+        let table = config.table();
         let resize = match config.do_resize.unwrap_or(true) {
             true => {
                 let number = config.resample.unwrap_or(3);
@@ -170,13 +176,7 @@ impl ImageProcessor {
             true => Some(config.crop_size.map_or(Ok((224, 224)), |size| read_crop(&size))?),
             false => None,
         };
-        let scale = config.do_rescale.unwrap_or(true).then(|| config.rescale_factor.unwrap_or(1.0 / 255.0));
-        let normalize = config.do_normalize.unwrap_or(true);
-        let mean = config.image_mean.map_or(MEAN, PerChannel::values);
-        let std = config.image_std.map_or(STD, PerChannel::values);
-        // The reference scales in f64, rounds to f32, and normalises in f32.
-        let value = |byte: usize| scale.map_or(byte as f32, |scale| (byte as f64 * scale) as f32);
-        Ok(Self { resize, crop, odd_crop: OddCrop::Down, table: table(value, normalize.then_some((mean, std))) })
+        Ok(Self { resize, crop, odd_crop: OddCrop::Down, table })
     }
 
     /// Resized with `filter`, cropped to the square of `side` pixels with `odd_crop`, its bytes divided by 255 in f32 and
@@ -238,6 +238,37 @@ impl ImageProcessor {
     }
 }
 
+impl Config {
+    /// The reference scales in f64, rounds to f32, and normalises in f32.
+    fn table(&self) -> Table {
+        let scale = self.scale();
+        table(|byte| scale.map_or(byte as f32, |scale| (byte as f64 * scale) as f32), self.moments())
+    }
+
+    /// On tensors all is f32, and what is both scaled and normalised is so in one step; reference
+    /// `BaseImageProcessorFast.rescale_and_normalize`, 4.57.6.
+    fn table_of_tensors(&self) -> Table {
+        match (self.scale(), self.moments()) {
+            (Some(scale), Some((mean, std))) => {
+                let scaled = |value: f64| f64::from(value as f32) * f64::from((1.0 / scale) as f32);
+                table(|byte| byte as f32, Some((mean.map(scaled), std.map(scaled))))
+            }
+            (scale, moments) => table(|byte| scale.map_or(byte as f32, |scale| byte as f32 * scale as f32), moments),
+        }
+    }
+
+    fn scale(&self) -> Option<f64> {
+        self.do_rescale.unwrap_or(true).then(|| self.rescale_factor.unwrap_or(1.0 / 255.0))
+    }
+
+    /// Means and standard deviations.
+    fn moments(&self) -> Option<([f64; 3], [f64; 3])> {
+        let mean = self.image_mean.map_or(MEAN, PerChannel::values);
+        let std = self.image_std.map_or(STD, PerChannel::values);
+        self.do_normalize.unwrap_or(true).then_some((mean, std))
+    }
+}
+
 impl PerChannel {
     pub(super) fn values(self) -> [f64; 3] {
         match self {
@@ -263,7 +294,7 @@ fn centre(size: usize, crop: usize, odd: OddCrop) -> (Window, usize) {
     (Window { start: half + usize::from(up), length: crop }, 0)
 }
 
-fn table(value: impl Fn(usize) -> f32, normalize: Option<([f64; 3], [f64; 3])>) -> Box<[[f32; 256]; 3]> {
+fn table(value: impl Fn(usize) -> f32, normalize: Option<([f64; 3], [f64; 3])>) -> Table {
     let mut table = Box::new([[0.0; 256]; 3]);
     for (channel, row) in table.iter_mut().enumerate() {
         for (byte, entry) in row.iter_mut().enumerate() {

@@ -9,7 +9,6 @@ use std::{f64::consts::PI, ops::Range};
 use rayon::prelude::*;
 
 const PRECISION_BITS: u32 = 32 - 8 - 2;
-const HALF: i32 = 1 << (PRECISION_BITS - 1);
 
 /// A resampling filter, numbered as `PIL.Image.Resampling`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +51,32 @@ pub struct Window {
 /// `size` is (width, height), each at least 1.
 pub fn resize(image: Rgb<&[u8]>, size: (usize, usize), filter: Filter, columns: Window, rows: Window) -> Rgb<Vec<u8>> {
     let data = match filter {
-        Filter::Nearest => nearest(&image, size, columns, rows),
+        Filter::Nearest => {
+            let across = nearest_positions(image.width, size.0, columns);
+            nearest(&image, &across, &nearest_positions(image.height, size.1, rows))
+        }
         _ => resample(&image, size, filter, columns, rows),
     };
     Rgb { width: columns.length, height: rows.length, data }
+}
+
+/// What torchvision's `resize` gives of a tensor of bytes, antialiased, bit for bit: across first, with coefficients of 16
+/// bits that are as precise as the largest of them allows. `size` is (width, height), each at least 1.
+pub fn resize_tensor(image: Rgb<&[u8]>, size: (usize, usize), filter: Filter) -> Rgb<Vec<u8>> {
+    let [columns, rows] = [size.0, size.1].map(|length| Window { start: 0, length });
+    if filter == Filter::Nearest {
+        let positions = |input: usize, output: usize| -> Vec<usize> {
+            let step = input as f32 / output as f32;
+            (0..output).map(|at| (((at as f32 + 0.5) * step) as usize).min(input - 1)).collect()
+        };
+        let data = nearest(&image, &positions(image.width, size.0), &positions(image.height, size.1));
+        return Rgb { width: size.0, height: size.1, data };
+    }
+    let [across, down] = [(image.width, size.0, columns), (image.height, size.1, rows)]
+        .map(|(input, output, window)| Axis::new(input, output, filter, window, Axis::bits_of_16));
+    let data = horizontal(&image, &across, 0..image.height);
+    let narrow = Rgb { width: size.0, height: image.height, data: &data[..] };
+    Rgb { width: size.0, height: size.1, data: vertical(&narrow, &down, 0..size.0) }
 }
 
 impl Filter {
@@ -97,10 +118,13 @@ impl Filter {
 struct Axis {
     starts: Vec<usize>,
     weights: Vec<Vec<i32>>,
+    /// Bits of the weights behind the point.
+    bits: u32,
 }
 
 impl Axis {
-    fn new(input: usize, output: usize, filter: Filter, window: Window) -> Self {
+    /// `bits` tells how precise weights are of which the largest is given.
+    fn new(input: usize, output: usize, filter: Filter, window: Window, bits: fn(f64) -> u32) -> Self {
         let scale = input as f64 / output as f64;
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
@@ -114,9 +138,17 @@ impl Axis {
                 (start..end).map(|x| filter.weight((x as f64 - center + 0.5) * (1.0 / stretch))).collect();
             let sum: f64 = raw.iter().sum();
             starts.push(start);
-            weights.push(raw.into_iter().map(|w| fixed_point(if sum == 0.0 { w } else { w / sum })).collect());
+            weights.push(raw.into_iter().map(|w| if sum == 0.0 { w } else { w / sum }).collect::<Vec<_>>());
         }
-        Self { starts, weights }
+        let bits = bits(weights.iter().flatten().copied().fold(0.0, f64::max));
+        let fixed = weights.into_iter().map(|row| row.into_iter().map(|weight| fixed_point(weight, bits)).collect());
+        Self { starts, weights: fixed.collect(), bits }
+    }
+
+    /// The most with which the largest weight fits 16 bits.
+    fn bits_of_16(largest: f64) -> u32 {
+        let fits = |bits: &u32| fixed_point(largest, bits + 1) < 1 << 15;
+        (0..PRECISION_BITS).take_while(fits).count() as u32
     }
 
     /// The same axis of an image that begins at `origin`.
@@ -132,18 +164,18 @@ impl Axis {
     }
 }
 
-fn fixed_point(weight: f64) -> i32 {
-    let scaled = weight * f64::from(1 << PRECISION_BITS);
+fn fixed_point(weight: f64, bits: u32) -> i32 {
+    let scaled = weight * f64::from(1 << bits);
     (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
 }
 
-fn clip8(sum: i32) -> u8 {
-    (sum >> PRECISION_BITS).clamp(0, 255) as u8
+fn clip8(sum: i32, bits: u32) -> u8 {
+    (sum >> bits).clamp(0, 255) as u8
 }
 
 fn resample(image: &Rgb<&[u8]>, size: (usize, usize), filter: Filter, columns: Window, rows: Window) -> Vec<u8> {
-    let across = Axis::new(image.width, size.0, filter, columns);
-    let down = Axis::new(image.height, size.1, filter, rows);
+    let across = Axis::new(image.width, size.0, filter, columns, |_| PRECISION_BITS);
+    let down = Axis::new(image.height, size.1, filter, rows, |_| PRECISION_BITS);
     if horizontal_first(image, size) {
         let needed = down.reach();
         let data = horizontal(image, &across, needed.clone());
@@ -171,13 +203,13 @@ fn horizontal(image: &Rgb<&[u8]>, axis: &Axis, rows: Range<usize>) -> Vec<u8> {
     out.par_chunks_mut(stride.max(1)).zip(rows).for_each(|(out, y)| {
         let row = &image.data[y * image.width * 3..][..image.width * 3];
         for ((pixel, &start), weights) in out.chunks_exact_mut(3).zip(&axis.starts).zip(&axis.weights) {
-            let mut sums = [HALF; 3];
+            let mut sums = [1 << (axis.bits - 1); 3];
             for (source, weight) in row[start * 3..].chunks_exact(3).zip(weights) {
                 for (sum, &value) in sums.iter_mut().zip(source) {
                     *sum += i32::from(value) * weight;
                 }
             }
-            pixel.copy_from_slice(&sums.map(clip8));
+            pixel.copy_from_slice(&sums.map(|sum| clip8(sum, axis.bits)));
         }
     });
     out
@@ -189,7 +221,7 @@ fn vertical(image: &Rgb<&[u8]>, axis: &Axis, columns: Range<usize>) -> Vec<u8> {
     let mut out = vec![0; axis.starts.len() * stride];
     out.par_chunks_mut(stride.max(1)).zip(axis.starts.par_iter().zip(&axis.weights)).for_each(
         |(out, (start, weights))| {
-            let mut sums = vec![HALF; stride];
+            let mut sums = vec![1 << (axis.bits - 1); stride];
             let rows = image.data[start * image.width * 3..].chunks_exact(image.width * 3);
             for (weight, row) in weights.iter().zip(rows) {
                 for (sum, &value) in sums.iter_mut().zip(&row[bytes.clone()]) {
@@ -197,16 +229,14 @@ fn vertical(image: &Rgb<&[u8]>, axis: &Axis, columns: Range<usize>) -> Vec<u8> {
                 }
             }
             for (value, sum) in out.iter_mut().zip(sums) {
-                *value = clip8(sum);
+                *value = clip8(sum, axis.bits);
             }
         },
     );
     out
 }
 
-fn nearest(image: &Rgb<&[u8]>, size: (usize, usize), columns: Window, rows: Window) -> Vec<u8> {
-    let xs = nearest_positions(image.width, size.0, columns);
-    let ys = nearest_positions(image.height, size.1, rows);
+fn nearest(image: &Rgb<&[u8]>, xs: &[usize], ys: &[usize]) -> Vec<u8> {
     let pixel = |x: usize, y: usize| &image.data[(y * image.width + x) * 3..][..3];
     ys.iter().flat_map(|&y| xs.iter().flat_map(move |&x| pixel(x, y))).copied().collect()
 }

@@ -1,22 +1,26 @@
-//! The vision transformers of Qwen2-VL (Wang et al. 2024) and Qwen2.5-VL (Bai et al. 2025), which take images of any size
-//! as they are; reference `Qwen2VisionTransformerPretrainedModel` and `Qwen2_5_VisionTransformerPretrainedModel` of
-//! `transformers`, 4.53.1.
+//! The vision transformers of Qwen2-VL (Wang et al. 2024), Qwen2.5-VL and Qwen3-VL (Bai et al. 2025), which take images of
+//! any size as they are; reference `Qwen2VisionTransformerPretrainedModel` and `Qwen2_5_VisionTransformerPretrainedModel`
+//! of `transformers`, 4.53.1, and `Qwen3VLVisionModel`, 4.57.6.
 //!
 //! The patches of all images lie one after the other. An image is a sequence of its own, and so is a window of one.
 
 mod layer;
+mod merger;
 mod order;
+mod positions;
 
 use candle_core::{DType, Device, Tensor};
 use candle_nn::Linear;
 
 use crate::{
     Error, Result, kernels,
-    layers::{Activation, linear},
+    layers::Activation,
     weights::{Init, Weights},
 };
-use layer::{AnyNorm, Layer};
+use layer::Layer;
+use merger::Merger;
 use order::Order;
+use positions::Positions;
 
 /// Added to variances and mean squares.
 const EPS: f64 = 1e-6;
@@ -42,18 +46,25 @@ pub struct QwenVitConfig {
     pub frames: usize,
     /// Side of a square patch, in pixels.
     pub patch: usize,
+    /// The projection of patches has a bias.
+    pub patch_bias: bool,
+    /// Number of learned positions, of which a square is stretched over an image; without, patches only have angles.
+    pub positions: Option<usize>,
     /// Side of the square of patches that become one vector.
     pub merge: usize,
     /// Width of the vectors.
     pub output: usize,
     /// Windows that most layers see only; without, all patches of an image see each other everywhere.
     pub windows: Option<QwenWindows>,
+    /// Layers behind which patches become vectors of their own, each by a merger at the place where the layer is named, as
+    /// in DeepStack (Meng et al. 2024).
+    pub taps: Vec<usize>,
 }
 
 /// Which norms and which MLP a layer has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum QwenStyle {
-    /// Layer norms, and an MLP of two layers, as in Qwen2-VL.
+    /// Layer norms, and an MLP of two layers, as in Qwen2-VL and Qwen3-VL.
     Plain(Activation),
     /// Norms by root mean square, and a gated MLP with biases, as in Qwen2.5-VL.
     Gated,
@@ -75,16 +86,22 @@ pub type Grid = [usize; 2];
 pub struct QwenVit {
     config: QwenVitConfig,
     patch: Linear,
+    positions: Option<Positions>,
     layers: Vec<Layer>,
-    norm: AnyNorm,
-    /// The layers of the merger.
-    merger: [Linear; 2],
+    merger: Merger,
+    /// Those of the tapped layers.
+    tapped: Vec<Merger>,
 }
 
 impl QwenVitConfig {
     /// Values of a patch: channels, frames, rows and columns.
     pub fn patch_values(&self) -> usize {
         self.channels * self.frames * self.patch.pow(2)
+    }
+
+    /// Number of layers that are tapped.
+    pub fn tapped(&self) -> usize {
+        (0..self.depth).filter(|layer| self.taps.contains(layer)).count()
     }
 
     fn check(&self) -> Result<()> {
@@ -98,13 +115,14 @@ impl QwenVitConfig {
         match &self.windows {
             Some(QwenWindows { side: 0, .. }) => Err(Error::Setting("a window has no room for a vector".into())),
             _ if merge == 0 => Err(Error::Setting("no patches become one vector".into())),
+            _ if self.positions == Some(0) => Err(Error::Setting("there are no positions to be stretched".into())),
             _ => Ok(()),
         }
     }
 }
 
 impl QwenVit {
-    /// Takes `patch`, `layers`, `norm`, `merger.0` and `merger.1`.
+    /// Takes `patch`, `layers`, `merger` and, where there are such, `positions` and, one for each tap, `mergers`.
     ///
     /// # Errors
     /// As [`Weights::get`], or the dimensions make no sense.
@@ -113,24 +131,29 @@ impl QwenVit {
         let QwenVitConfig { width, channels, frames, patch, .. } = *config;
         let kernel = (width, channels, frames, patch, patch);
         let kernel = weights.at("patch").get("weight", kernel, Init::Normal(STD))?;
-        let (layers, merger, joined) = (weights.at("layers"), weights.at("merger"), width * config.merge.pow(2));
+        let bias = || weights.at("patch").get("bias", width, Init::Constant(0.0));
+        let (layers, mergers) = (weights.at("layers"), weights.at("mergers"));
+        let positions = |count| Positions::new(count, width, &weights.at("positions"));
+        let bias = config.patch_bias.then(bias).transpose()?;
         Ok(Self {
             // The convolution does not overlap, so it is one product.
-            patch: Linear::new(kernels::stored(&kernel.reshape((width, config.patch_values()))?)?, None),
+            patch: Linear::new(kernels::stored(&kernel.reshape((width, config.patch_values()))?)?, bias),
+            positions: config.positions.map(positions).transpose()?,
             layers: (0..config.depth).map(|n| Layer::new(config, &layers.at(n))).collect::<Result<_>>()?,
-            norm: AnyNorm::new(config.style, width, &weights.at("norm"))?,
-            merger: [linear(&merger.at(0), joined, joined, STD)?, linear(&merger.at(1), joined, config.output, STD)?],
+            merger: Merger::new(config, false, &weights.at("merger"))?,
+            tapped: (0..config.taps.len()).map(|n| Merger::new(config, true, &mergers.at(n))).collect::<Result<_>>()?,
             config: config.clone(),
         })
     }
 
-    /// Patches `[patches, values]` of images, each as many as its grid has, to vectors `[patches / merge^2, output]`. The
-    /// patches that become one vector follow each other, row by row, and so do the vectors of an image.
+    /// Patches `[patches, values]` of images, each as many as its grid has, to vectors `[patches / merge^2, output]`, beside
+    /// which those of the tapped layers lie in the order of the layers. The patches that become one vector follow each
+    /// other, row by row, and so do the vectors of an image.
     ///
     /// # Errors
     /// The patches are of another shape or number.
     pub fn forward(&self, patches: &Tensor, grids: &[Grid]) -> Result<Tensor> {
-        let QwenVitConfig { width, heads, merge, windows, .. } = &self.config;
+        let QwenVitConfig { width, heads, merge, windows, taps, .. } = &self.config;
         let (count, joined) = (patches.dim(0)?, merge.pow(2));
         if let Some([rows, columns]) = grids.iter().find(|grid| grid.iter().any(|n| n % merge != 0)) {
             return Err(Error::Setting(format!("{rows}x{columns} patches cannot be joined {merge} by {merge}")));
@@ -146,13 +169,19 @@ impl QwenVit {
             let groups = x.reshape((count / joined, joined * width))?;
             x = groups.index_select(&order.forth(device)?, 0)?.reshape((count, *width))?;
         }
+        if let Some(positions) = &self.positions {
+            x = (x + positions.forward(grids, &order)?)?;
+        }
+        let mut vectors = Vec::new();
         for (n, layer) in self.layers.iter().enumerate() {
             let windowed = windows.as_ref().is_some_and(|windows| !windows.full.contains(&n));
             x = layer.forward(&x, &angles, if windowed { &order.windows } else { &order.images })?;
+            if let Some(tap) = taps.iter().position(|tap| *tap == n) {
+                vectors.push(self.tapped[tap].forward(&x)?);
+            }
         }
-        let x = self.norm.forward(&x)?.reshape((count / joined, joined * width))?;
-        let x = kernels::linear(&self.merger[0], &x, Some(Activation::Gelu), None)?;
-        let x = kernels::linear(&self.merger[1], &x, None, None)?;
+        vectors.insert(0, self.merger.forward(&x)?);
+        let x = Tensor::cat(&vectors, 1)?;
         if windows.is_some() { Ok(x.index_select(&order.back(device)?, 0)?) } else { Ok(x) }
     }
 
@@ -181,9 +210,12 @@ mod tests {
             channels: 3,
             frames: 2,
             patch: 2,
+            patch_bias: true,
+            positions: Some(9),
             merge: 2,
             output: 5,
             windows,
+            taps: vec![1, 0],
         };
         QwenVit::new(&config, &Weights::fresh(5, &Device::Cpu)).unwrap()
     }

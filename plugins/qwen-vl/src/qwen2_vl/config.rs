@@ -1,19 +1,14 @@
-//! `config.json` of Qwen's checkpoints, with the defaults of `transformers` (4.53.1).
+//! `config.json` of Qwen's checkpoints, with the defaults of `transformers` (4.53.1, and 4.57.6 for Qwen3-VL).
 
 use std::path::Path;
 
-use blocks::{
-    Error, Result,
-    decoder::{LlamaConfig, RopeScaling},
-    vision::QwenVitConfig,
-};
-use serde_json::{Map, Value, json};
+use blocks::{Error, Result, decoder::LlamaConfig, vision::QwenVitConfig};
+use serde_json::{Map, Value};
+
+use super::Family;
 
 /// A refusal, to which the file is added.
-type Parsed<T> = std::result::Result<T, String>;
-
-/// Reads `vision_config`.
-pub type Tower = fn(&Map<String, Value>) -> std::result::Result<QwenVitConfig, serde_json::Error>;
+pub type Parsed<T> = std::result::Result<T, String>;
 
 /// What a model reads of `config.json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,14 +26,14 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads `config.json` in `dir`, whose `model_type` is `kind`, and `generation_config.json` where there is one.
+    /// Reads `config.json` in `dir`, that of a `family`, and `generation_config.json` where there is one.
     ///
     /// # Errors
     /// A file is missing or corrupt, or `config.json` is that of another model.
-    pub fn from_dir(dir: &Path, kind: &str, tower: Tower) -> Result<Self> {
+    pub fn from_dir(dir: &Path, family: &Family) -> Result<Self> {
         let path = dir.join("config.json");
         let raw = read(&path)?;
-        let mut config = Self::parse(&raw, kind, tower).map_err(|reason| Error::invalid(&path, reason))?;
+        let mut config = Self::parse(&raw, family).map_err(|reason| Error::invalid(&path, reason))?;
         let generation = dir.join("generation_config.json");
         if generation.is_file() {
             let ends = ids(&read(&generation)?, "eos_token_id").map_err(|reason| Error::invalid(generation, reason))?;
@@ -47,16 +42,19 @@ impl Config {
         Ok(config)
     }
 
-    fn parse(raw: &Map<String, Value>, kind: &str, tower: Tower) -> Parsed<Self> {
-        let found = raw.get("model_type").and_then(Value::as_str).unwrap_or_default();
-        if found != kind {
-            return Err(format!("`model_type` is `{found}`, expected `{kind}`"));
+    fn parse(raw: &Map<String, Value>, family: &Family) -> Parsed<Self> {
+        let (found, expected) = (raw.get("model_type").and_then(Value::as_str).unwrap_or_default(), family.name);
+        if found == format!("{expected}_moe") {
+            return Err(format!("`model_type` is `{found}`, a mixture of experts, which `{expected}` is not"));
+        }
+        if found != expected {
+            return Err(format!("`model_type` is `{found}`, expected `{expected}`"));
         }
         // The hub's files have the language model's keys beside the others, those of `transformers` in a part of their own.
         let words = raw.get("text_config").and_then(Value::as_object).unwrap_or(raw);
-        let text = text(words)?;
+        let text = (family.text)(words)?;
         let vision = raw.get("vision_config").and_then(Value::as_object).cloned().unwrap_or_default();
-        let vision = tower(&vision).map_err(|e| format!("not a configuration of a vision tower: {e}"))?;
+        let vision = (family.tower)(&vision).map_err(|e| format!("not a configuration of a vision tower: {e}"))?;
         if vision.channels != 3 {
             return Err(format!("`in_channels` is {}, expected 3", vision.channels));
         }
@@ -72,24 +70,6 @@ impl Config {
             start_id: raw.get("vision_start_token_id").filter(|value| !value.is_null()).map(id).transpose()?,
             stop_ids: stop_ids.into_iter().flatten().next(),
         })
-    }
-}
-
-/// The language model, Qwen2 with defaults of its own.
-fn text(raw: &Map<String, Value>) -> Parsed<LlamaConfig> {
-    let defaults = json!({
-        "vocab_size": 152_064, "hidden_size": 8192, "intermediate_size": 29_568, "num_hidden_layers": 80,
-        "num_attention_heads": 64, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e6,
-        "max_window_layers": 80
-    });
-    let mut merged = raw.clone();
-    for (key, value) in defaults.as_object().into_iter().flatten() {
-        merged.entry(key).or_insert_with(|| value.clone());
-    }
-    let text = LlamaConfig::parse("qwen2", &merged)?;
-    match text.rope_scaling {
-        Some(RopeScaling::Mrope { .. }) => Ok(text),
-        _ => Err("`rope_scaling` has no `mrope_section`".into()),
     }
 }
 

@@ -15,19 +15,12 @@ use bridge::{
 use candle_core::Tensor;
 use plugin_api::{Image, Open, Result};
 
-use super::{
-    config::{Config, Tower},
-    keys::{CLASS, HUB},
-    pictures::Pictures,
-    positions::positions,
-    wording::Wording,
-};
+use super::{added::added, config::Config, family::Family, pictures::Pictures, positions::positions, wording::Wording};
 
 /// Options beside those of [`Manner`] that every architecture of the family has.
-pub const OPTIONS: [&str; 2] = ["side", "max_pixels"];
+const OPTIONS: [&str; 2] = ["side", "max_pixels"];
 /// Tokens of an answer in MedVLMBench; the authors name no limit.
 const MAX_NEW_TOKENS: usize = 512;
-
 /// The most patches that are computed at a time, unless a single image has more.
 const PATCHES: usize = 16384;
 
@@ -43,21 +36,27 @@ pub struct QwenVl {
 }
 
 impl QwenVl {
-    /// Opens a checkpoint of `architecture`, which is its `model_type` too. `tower` reads its `vision_config`.
+    /// Opens a checkpoint of a `family`.
     ///
     /// # Errors
-    /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or an option is none of the `known` ones.
-    pub fn open(open: &Open, architecture: &str, known: &[&str], tower: Tower) -> Result<Generator<Self>> {
-        let place = Place::of(open, architecture)?;
-        let options = Options::new(architecture, &open.options, &[known, &Manner::OPTIONS].concat())?;
-        let settings = Config::from_dir(&place.dir, architecture, tower).map_err(config)?;
+    /// A file is missing or corrupt, a tensor is missing, unused or misshapen, or an option is unknown.
+    pub fn open(open: &Open, family: &Family) -> Result<Generator<Self>> {
+        let place = Place::of(open, family.name)?;
+        let known = [&OPTIONS[..], family.options, &Manner::OPTIONS].concat();
+        let options = Options::new(family.name, &open.options, &known)?;
+        let settings = Config::from_dir(&place.dir, family).map_err(config)?;
         let tokenizer = LanguageTokenizer::from_dir(&place.dir, settings.text.vocab_size).map_err(config)?;
-        let pictures = Pictures::new(&place.dir, &settings.vision, &options)?;
+        let processor = (family.processor)(&place.dir).map_err(config)?;
+        let pictures = Pictures::new(processor, &place.dir, &settings.vision, &options)?;
         let stop_ids = settings.stop_ids.clone().unwrap_or_else(|| Wording::ends(&tokenizer));
 
-        let weights = |names| Weights::open(&place.dir, names, place.dtype, &place.device).map_err(config);
-        let class = weights(&CLASS)?;
-        let weights = if class.shape("text.tokens.weight").is_some() { class } else { weights(&HUB)? };
+        let open = |names| Weights::open(&place.dir, names, place.dtype, &place.device).map_err(config);
+        let mut weights = open(&family.names[0])?;
+        for names in &family.names[1..] {
+            if weights.shape("text.tokens.weight").is_none() {
+                weights = open(names)?;
+            }
+        }
         let vision = QwenVit::new(&settings.vision, &weights.at("vision"));
         let built = vision.and_then(|vision| Ok((vision, Llama::new(&settings.text, &weights.at("text"))?)));
         let (vision, text) = built.map_err(|e| place.blame("config.json", e))?;
@@ -65,7 +64,7 @@ impl QwenVl {
         Ok(Generator(Self {
             vision,
             text,
-            wording: Wording::new(&place.dir, &settings, &tokenizer)?,
+            wording: Wording::new(&place.dir, family.system, &settings, &tokenizer)?,
             tokenizer,
             pictures,
             manner: Manner::new(&options, MAX_NEW_TOKENS, stop_ids)?,
@@ -113,12 +112,20 @@ impl Reader for QwenVl {
         Ok(vectors)
     }
 
+    /// The vectors of the last layer of the tower stand for the pictures, those of the tapped ones are added on the way.
     fn prompt(&self, text: &str, raw: bool, pictures: &[Seen<'_>]) -> Result<Prompt> {
-        let segments = self.wording.segments(&self.tokenizer, text, raw, pictures)?;
+        let vectors = pictures.iter().map(|seen| self.shown(seen.vectors)).collect::<blocks::Result<_>>();
+        let segments = self.wording.segments(&self.tokenizer, text, raw, vectors.map_err(input)?)?;
         let prompt = splice(&self.text, segments).map_err(input)?;
         let grids: Vec<Grid> = pictures.iter().map(|seen| self.grid(seen.picture)).collect();
-        let places = positions(&prompt.ids, self.wording.image_id, self.wording.start_id, &grids);
-        Ok(Prompt { positions: Some(places), ..prompt })
+        let Wording { image_id, start_id, .. } = self.wording;
+        let places = positions(&prompt.ids, image_id, start_id, &grids);
+        let added = added(&prompt.ids, image_id, pictures, self.vision.config()).map_err(input)?;
+        Ok(Prompt { positions: Some(places), added, ..prompt })
+    }
+
+    fn shown(&self, vectors: &Tensor) -> blocks::Result<Tensor> {
+        Ok(vectors.narrow(1, 0, self.vision.config().output)?.contiguous()?)
     }
 
     fn decoder(&self) -> &dyn Decoder {

@@ -27,12 +27,17 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// As `preprocessor_config.json` in `dir` says for the tower `vision`, with the options `side`, `max_pixels` and `compat`.
+    /// By the `processor` that `preprocessor_config.json` in `dir` gives, for the tower `vision`, with the options `side`,
+    /// `max_pixels` and `compat`.
     ///
     /// # Errors
-    /// The file is corrupt or of another tower, or an option is of no use.
-    pub fn new(dir: &Path, vision: &QwenVitConfig, options: &Options<'_>) -> Result<Self> {
-        let mut processor = PatchProcessor::from_dir(dir).map_err(config)?;
+    /// The processor is that of another tower, or an option is of no use.
+    pub fn new(
+        mut processor: PatchProcessor,
+        dir: &Path,
+        vision: &QwenVitConfig,
+        options: &Options<'_>,
+    ) -> Result<Self> {
         let (found, expected) = (processor.dimensions(), [vision.patch, vision.frames, vision.merge]);
         if found != expected {
             let reason = format!("patches, frames and squares are {found:?}, but those of the tower are {expected:?}");

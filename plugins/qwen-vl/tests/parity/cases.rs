@@ -150,10 +150,12 @@ pub fn merge(mut options: Map<String, Value>, more: &[(&str, Value)]) -> Map<Str
 /// Opens a case's directory, or a copy of it.
 pub fn open(name: &str, dir: &Path, dtype: &str, options: Map<String, Value>) -> plugin_api::Result<Box<dyn Model>> {
     let request = Open { weights: Some(dir.to_path_buf()), dtype: dtype.into(), options, ..Default::default() };
-    Ok(match name.starts_with("qwen2_vl") {
-        true => Box::new(qwen_vl::qwen2_vl::open(request)?),
-        false => Box::new(qwen_vl::qwen2_5_vl::open(request)?),
-    })
+    let open = match name.split('/').next() {
+        Some("qwen2_vl") => qwen_vl::qwen2_vl::open,
+        Some("qwen3_vl") => qwen_vl::qwen3_vl::open,
+        _ => qwen_vl::qwen2_5_vl::open,
+    };
+    Ok(Box::new(open(request)?))
 }
 
 /// `file` in a copy of the checkpoint, changed, is why it is refused.

@@ -6,7 +6,7 @@ use candle_nn::Linear;
 use super::{GemmaConfig, STD};
 use crate::{
     Result,
-    decoder::{Angles, joint::Joint},
+    decoder::{Angles, head_norms::HeadNorms, joint::Joint},
     kernels,
     layers::{Activation, RmsNorm, linear, projection},
     weights::Weights,
@@ -17,8 +17,7 @@ pub struct GemmaLayer {
     before_attention: RmsNorm,
     /// Query, key and value.
     input: Joint<3>,
-    query_norm: RmsNorm,
-    key_norm: RmsNorm,
+    norms: HeadNorms,
     output: Linear,
     behind_attention: RmsNorm,
     before_mlp: RmsNorm,
@@ -48,8 +47,7 @@ impl GemmaLayer {
         Ok(Self {
             before_attention: norm("before_attention", width)?,
             input: Joint::new([input("query", queries)?, input("key", keys)?, input("value", keys)?], weights)?,
-            query_norm: norm("query_norm", head)?,
-            key_norm: norm("key_norm", head)?,
+            norms: HeadNorms { query: norm("query_norm", head)?, key: norm("key_norm", head)? },
             output: attention("output", queries * head, width)?,
             behind_attention: norm("behind_attention", width)?,
             before_mlp: norm("before_mlp", width)?,
@@ -68,7 +66,8 @@ impl GemmaLayer {
         angles: &Angles,
         attention: impl FnOnce(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let joint = self.normed(&self.input.forward(&self.before_attention.forward(x, false)?)?)?;
+        let joint = self.input.forward(&self.before_attention.forward(x, false)?)?;
+        let joint = self.norms.forward(&joint, self.heads)?;
         let [queries, keys, _] = self.heads;
         let mixed = attention(&kernels::rotate(joint, queries + keys, angles)?)?;
         let branch = kernels::linear(&self.output, &mixed, None, None)?;
@@ -76,19 +75,5 @@ impl GemmaLayer {
         let hidden = self.gate.forward(&self.before_mlp.forward(&x, false)?)?;
         let branch = kernels::linear(&self.down, &kernels::gate_by(&hidden, self.activation)?, None, None)?;
         Ok((x + self.behind_mlp.forward(&branch, false)?)?)
-    }
-
-    /// Query, key and value side by side, with each head of the former two normalised.
-    fn normed(&self, joint: &Tensor) -> Result<Tensor> {
-        let (tokens, _) = joint.dims2()?;
-        let [queries, keys, head] = self.heads;
-        let normed = |norm: &RmsNorm, start: usize, heads: usize| -> Result<Tensor> {
-            let rows = joint.narrow(1, start * head, heads * head)?.reshape((tokens * heads, head))?;
-            Ok(norm.forward(&rows, false)?.reshape((tokens, heads * head))?)
-        };
-        let query = normed(&self.query_norm, 0, queries)?;
-        let key = normed(&self.key_norm, queries, keys)?;
-        let value = joint.narrow(1, (queries + keys) * head, keys * head)?;
-        Ok(Tensor::cat(&[query, key, value], 1)?)
     }
 }

@@ -6,7 +6,7 @@ use candle_nn::{Linear, Module, ops};
 use super::STD;
 use crate::{
     Result,
-    decoder::{Angles, LlamaConfig, joint::Joint},
+    decoder::{Angles, LlamaConfig, head_norms::HeadNorms, joint::Joint},
     kernels,
     layers::{RmsNorm, linear, projection},
     weights::Weights,
@@ -17,6 +17,7 @@ pub struct LlamaLayer {
     norm1: RmsNorm,
     /// Query, key and value.
     input: Joint<3>,
+    norms: Option<HeadNorms>,
     output: Linear,
     norm2: RmsNorm,
     /// Gate and up.
@@ -28,7 +29,8 @@ pub struct LlamaLayer {
 
 impl LlamaLayer {
     /// Takes `norm1`, `query`, `key`, `value`, `output`, `norm2`, `gate`, `up` and `down`, or with
-    /// [`LlamaConfig::fused`] `qkv` in place of the first three and `gate_up` in place of those two.
+    /// [`LlamaConfig::fused`] `qkv` in place of the first three and `gate_up` in place of those two; with
+    /// [`LlamaConfig::head_norms`] `query_norm` and `key_norm` as well.
     pub fn new(config: &LlamaConfig, depth: usize, weights: &Weights) -> Result<Self> {
         let (width, mlp, eps) = (config.hidden_size, config.intermediate_size, config.rms_norm_eps);
         let (queries, keys) = (config.query_width(), config.key_width());
@@ -47,11 +49,16 @@ impl LlamaLayer {
                 Joint::new([gate("gate", mlp)?, gate("up", mlp)?], weights)?,
             ),
         };
+        let norm = |name: &str, width| RmsNorm::new(&weights.at(name), width, eps);
+        let norms = || -> Result<HeadNorms> {
+            Ok(HeadNorms { query: norm("query_norm", config.head_dim)?, key: norm("key_norm", config.head_dim)? })
+        };
         Ok(Self {
-            norm1: RmsNorm::new(&weights.at("norm1"), width, eps)?,
+            norm1: norm("norm1", width)?,
             input,
+            norms: config.head_norms.then(norms).transpose()?,
             output: layer("output", queries, width, config.output_bias, last_std)?,
-            norm2: RmsNorm::new(&weights.at("norm2"), width, eps)?,
+            norm2: norm("norm2", width)?,
             gate,
             down: layer("down", mlp, width, config.mlp_bias, last_std)?,
             heads: [config.num_attention_heads, config.num_key_value_heads, config.head_dim],
@@ -65,7 +72,10 @@ impl LlamaLayer {
         angles: &Angles,
         attention: impl FnOnce(&Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let joint = self.input.forward(&self.norm1.forward(x, false)?)?;
+        let mut joint = self.input.forward(&self.norm1.forward(x, false)?)?;
+        if let Some(norms) = &self.norms {
+            joint = norms.forward(&joint, self.heads)?;
+        }
         let [queries, keys, _] = self.heads;
         let mixed = attention(&kernels::rotate(joint, queries + keys, angles)?)?;
         let x = kernels::linear(&self.output, &mixed, None, Some(x))?;
@@ -78,8 +88,9 @@ impl LlamaLayer {
         let (batch, tokens, _) = x.dims3()?;
         let [queries, keys, head] = self.heads;
         let parts = self.input.apart(&self.norm1.forward(x, true)?, [queries * head, keys * head, keys * head])?;
-        let turned = |x: &Tensor, heads: usize| -> Result<Tensor> {
+        let turned = |x: &Tensor, heads: usize, norm: Option<&RmsNorm>| -> Result<Tensor> {
             let rows = x.reshape((batch * tokens, heads, head))?;
+            let rows = norm.map_or_else(|| Ok(rows.clone()), |norm| norm.forward(&rows, true))?;
             // Angles are those of one sequence, which all have in common.
             let cos = angles.cos.repeat((batch, 1))?;
             let angles = Angles { cos, sin: angles.sin.repeat((batch, 1))? };
@@ -90,8 +101,9 @@ impl LlamaLayer {
             let x = x.reshape((batch, tokens, keys, 1, head))?.broadcast_as((batch, tokens, keys, each, head))?;
             Ok(x.reshape((batch, tokens, queries, head))?.transpose(1, 2)?.contiguous()?)
         };
-        let query = turned(&parts[0], queries)?.transpose(1, 2)?.contiguous()?;
-        let (key, value) = (shared(turned(&parts[1], keys)?)?, shared(parts[2].clone())?);
+        let (query, key) = self.norms.as_ref().map(|norms| (&norms.query, &norms.key)).unzip();
+        let query = turned(&parts[0], queries, query)?.transpose(1, 2)?.contiguous()?;
+        let (key, value) = (shared(turned(&parts[1], keys, key)?)?, shared(parts[2].clone())?);
         let scores = (query * (head as f64).powf(-0.5))?.matmul(&key.transpose(2, 3)?)?.broadcast_add(mask)?;
         let mixed = ops::softmax(&scores, D::Minus1)?.matmul(&value)?.transpose(1, 2)?;
         let x = (x + self.output.forward(&mixed.reshape((batch, tokens, queries * head))?)?)?;

@@ -54,6 +54,11 @@ impl Order {
         order
     }
 
+    /// Row and column of each patch in its image, in this order.
+    pub fn places(&self) -> impl Iterator<Item = Grid> {
+        self.places.iter().copied()
+    }
+
     /// From the order of the input to this one, by groups.
     pub fn forth(&self, device: &Device) -> Result<Tensor> {
         Ok(Tensor::new(&self.groups[..], device)?)
