@@ -29,7 +29,7 @@ struct State {
 }
 
 impl Progress {
-    /// For a run of so many cells.
+    /// For a run of so many cells; 0 where that is not known beforehand.
     pub fn new(cells: usize) -> Self {
         let state =
             State { bar: ProgressBar::hidden(), cell: None, name: String::new(), begun: 0, last_line: Instant::now() };
@@ -48,7 +48,6 @@ impl Observer for Progress {
                 state.begun += 1;
                 state.cell = Some(cell.clone());
             }
-            // Who does not know how many cells there are says how far it is.
             let of = if self.cells > 0 { format!("/{}", self.cells) } else { String::new() };
             state.name = format!("[{}{of}] {cell}: {work}", state.begun);
             let target = if self.terminal { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };

@@ -58,8 +58,8 @@ impl Kind {
     pub fn most_bytes(self) -> u64 {
         match self {
             Self::Manifest => 1 << 20,
-            Self::Scorer => 16 << 20,
-            Self::Index | Self::Run => 64 << 20,
+            Self::Scorer | Self::Run => 16 << 20,
+            Self::Index => 64 << 20,
             Self::CellText | Self::Samples => 1 << 30,
             Self::CellNumbers => u64::MAX,
         }

@@ -118,6 +118,36 @@ fn every_rule_is_broken_by_something_and_told_by_its_number() {
     assert!(known.is_subset(&broken), "{:?}", known.difference(&broken));
 }
 
+/// Bytes all over the files that answers, scores and metrics are made of.
+#[test]
+fn a_forger_who_rewrites_the_index_is_found_by_scoring_again() {
+    let bench = bench();
+    pack(&bench, "open", "a.zip").well();
+    let whole = Parts::of(&bench.path("a.zip"));
+    let mut dice = 7u64;
+    for (name, bytes) in whole.0.iter().filter(|(name, _)| name.contains('/')) {
+        for _ in 0..3 {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (at, mask) = ((dice >> 33) as usize % bytes.len(), 1 << (dice >> 61));
+            let mut parts = whole.clone();
+            parts.0.get_mut(name).unwrap()[at] ^= mask;
+            parts.sealed(&bench.path("bad.zip"));
+            let (code, verdict) = verify(&bench, &["bad.zip"]);
+            let rules = rules_of(&verdict);
+            let expected: &[u64] = match name.rsplit('/').next().unwrap() {
+                "predictions.jsonl" => &[402, 403, 501, 502],
+                "scores.jsonl" => &[501],
+                "metrics.json" => &[502],
+                file if file.ends_with(".wasm") => &[306],
+                file if file.ends_with(".toml") => &[305],
+                _ => &[401, 403, 404],
+            };
+            let right = rules.iter().any(|rule| expected.contains(rule));
+            assert!(code == Some(3) && right, "byte {at} of {name} ^ {mask}: {verdict:#}");
+        }
+    }
+}
+
 #[test]
 fn the_closed_division_knows_manifests_scorers_and_whole_tasks() {
     let bench = counted();
@@ -148,6 +178,11 @@ fn the_closed_division_knows_manifests_scorers_and_whole_tasks() {
     said.refused(3, "rule 602: picky: meets only a part of the datasets of `diagnosis`: not more.test");
     assert!(!said.err.contains("rule 601"), "{said:#?}");
     pack(&bench, "open", "a.zip").well();
+    let excused = suite("[[exclude]]\nmodels = ['picky']\ndatasets = ['more']\nreason = 'it was made from them'\n");
+    bench.write("suites/both.toml", excused);
+    bench.medvlm(&["run", "suites/both.toml", "--out", "runs/excused"]).well();
+    let how = ["pack", "runs/excused", "--division", "closed", "--suite-dir", "suites", "--out", "b.zip"];
+    bench.medvlm(&how).well();
 }
 
 #[test]

@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 
 use super::samples;
 use crate::{
-    dataset::Sample,
+    dataset::{Dataset, Sample},
     error::{Error, Result},
     prediction::Prediction,
+    run::Cell,
 };
 
 /// Shorter texts are words that anyone may say.
@@ -31,11 +32,21 @@ pub struct Seal {
 }
 
 impl Seal {
-    /// For the samples of a split.
-    pub fn new(of: &[Sample]) -> Result<Self> {
+    /// For the samples of a cell's split, with the words of all tasks of that split: an answer to one task can repeat what is
+    /// right in another.
+    pub fn of(cell: &Cell, dataset: &Dataset, own: &[Sample]) -> Result<Self> {
+        let others = dataset.manifest().tasks().into_iter().filter(|task| *task != cell.id.task);
+        let others: Vec<Vec<Sample>> =
+            others.map(|task| dataset.samples(&cell.id.split, task)).collect::<Result<_>>()?;
+        Self::new(own, &others.concat())
+    }
+
+    /// For the samples of a split, and others whose words shall not be seen.
+    fn new(of: &[Sample], others: &[Sample]) -> Result<Self> {
         let lines = samples::lines(of)?;
         let key = blake3::derive_key("medvlm submission: samples of a split", lines.join("\n").as_bytes());
-        let texts: BTreeSet<&str> = samples::texts(of).map(str::trim).filter(|text| text.len() >= SHORTEST).collect();
+        let texts = samples::texts(of).chain(samples::texts(others)).map(str::trim);
+        let texts: BTreeSet<&str> = texts.filter(|text| text.len() >= SHORTEST).collect();
         let texts: Vec<String> = texts.into_iter().map(String::from).collect();
         let finder = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&texts);
         let finder = finder.map_err(|e| Error::failed(format!("the texts of a dataset cannot be searched: {e}")))?;
@@ -142,8 +153,8 @@ mod tests {
     #[test]
     fn no_word_of_the_dataset_is_left_and_all_comes_back() {
         let samples: Vec<Sample> = (0..3).map(sample).collect();
-        let seal = Seal::new(&samples).expect("sealed");
-        let text = "It shows a broken left rib, number 2. What does the film show? patient-000001!";
+        let seal = Seal::new(&samples[1..], &samples[..1]).expect("sealed");
+        let text = "It shows a broken left rib, number 0. What does the film show? patient-000001!";
         let prediction = Prediction {
             index: 1,
             sample: samples[1].id.clone(),
@@ -159,14 +170,14 @@ mod tests {
         assert!(line.contains("It shows ") && hidden.digests.input.is_empty());
         let shown = seal.reveal(&hidden).expect("revealed");
         assert_eq!((shown.text.as_deref(), &shown.sample), (Some(text), &samples[1].id));
-        let other = Seal::new(&samples[..2]).expect("sealed");
+        let other = Seal::new(&samples[..2], &[]).expect("sealed");
         assert_eq!(other.reveal(&hidden), None, "another split");
         assert_ne!(other.conceal(&prediction).digests, hidden.digests);
     }
 
     #[test]
     fn marks_in_an_answer_are_no_references() {
-        let seal = Seal::new(&[sample(0)]).expect("sealed");
+        let seal = Seal::new(&[sample(0)], &[]).expect("sealed");
         let sly = Prediction { text: Some(format!("{OPEN}0{CLOSE}")), sample: sample(0).id, ..Prediction::default() };
         let shown = seal.reveal(&seal.conceal(&sly)).expect("revealed");
         assert_eq!(shown.text.as_deref(), Some("\u{fffd}0\u{fffd}"));
@@ -178,7 +189,7 @@ mod tests {
 
     #[test]
     fn lines_keep_the_name_of_their_scorer_alone() {
-        let seal = Seal::new(&[sample(0)]).expect("sealed");
+        let seal = Seal::new(&[sample(0)], &[]).expect("sealed");
         let hidden = seal.lines(b"{\"scorer\":\"rouge\",\"sample\":\"film\",\"note\":\"a rib\"}\n");
         let text = String::from_utf8(hidden).expect("text");
         assert!(text.starts_with("{\"scorer\":\"rouge\",\"digest\":\"") && !text.contains("film"), "{text}");

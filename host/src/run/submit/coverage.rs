@@ -72,7 +72,7 @@ pub fn samples(cell: &Cell, path: &Path, options: &Options, violations: &mut Vec
     let expected = match open {
         true => samples::lines(&local)?,
         false => {
-            let seal = Seal::new(&local)?;
+            let seal = Seal::of(cell, &dataset, &local)?;
             let lines = String::from_utf8_lossy(&seal.samples()).lines().map(String::from).collect();
             known.samples = Some(local);
             known.seal = Some(seal);

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::Suite,
     error::{Error, Result},
-    ids::digest,
+    ids::{Task, Usage, digest},
     submission::{RUN, Rule, Violation},
 };
 
@@ -122,20 +122,27 @@ fn differences(official: &Value, own: &Value) -> String {
     differ.map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// Models that do not meet all datasets of a task that they meet any of.
+/// Models that do not meet all datasets of a task that they meet any of, where the suite does not leave these out.
 fn left_out(opened: &Opened) -> Vec<(String, String)> {
-    let mut met: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
-    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for cell in &opened.cells {
-        let (task, side) = (cell.id.task.to_string(), format!("{}.{}", cell.id.dataset, cell.id.split));
-        all.entry(task.clone()).or_default().insert(side.clone());
-        met.entry((cell.id.model.clone(), task)).or_default().insert(side);
+    let suite = &opened.record.suite;
+    let mut met: BTreeMap<(&str, Task), BTreeSet<(&str, &str)>> = BTreeMap::new();
+    let mut all: BTreeMap<Task, BTreeSet<(&str, &str)>> = BTreeMap::new();
+    for id in opened.cells.iter().map(|cell| &cell.id) {
+        let side = (id.dataset.as_str(), id.split.as_str());
+        all.entry(id.task).or_default().insert(side);
+        met.entry((&id.model, id.task)).or_default().insert(side);
     }
     let mut found = Vec::new();
     for ((model, task), met) in met {
-        let missing: Vec<&str> = all[&task].difference(&met).map(String::as_str).collect();
+        let remote = opened.record.remotes.iter().find(|remote| remote.id == model);
+        let name = remote.map_or(model, |remote| &remote.model);
+        let usages: BTreeSet<Usage> = opened.cells.iter().map(|cell| cell.id.usage).collect();
+        let excused = |dataset: &str| usages.iter().all(|usage| suite.excludes(name, dataset, task, *usage).is_some());
+        let missing = all[&task].difference(&met).filter(|(dataset, _)| !excused(dataset));
+        let missing: Vec<String> = missing.map(|(dataset, split)| format!("{dataset}.{split}")).collect();
         if !missing.is_empty() {
-            found.push((model, format!("meets only a part of the datasets of `{task}`: not {}", missing.join(", "))));
+            let what = format!("meets only a part of the datasets of `{task}`: not {}", missing.join(", "));
+            found.push((model.to_string(), what));
         }
     }
     found

@@ -25,6 +25,8 @@ use crate::{
 
 /// Most cells of a submission.
 const MOST_CELLS: usize = 20_000;
+/// Most names in the exclusions of a suite.
+const MOST_EXCLUDED: usize = 10_000;
 /// Most resamples of a bootstrap: verifying shall end.
 const MOST_RESAMPLES: u32 = 100_000;
 
@@ -155,7 +157,8 @@ pub fn expected(record: &RunRecord, manifest: impl Fn(&str) -> Option<Manifest>)
     let suite = &record.suite;
     let each = |usages: usize| suite.models.len().saturating_mul(usages).saturating_mul(suite.seeds.len());
     let sizes = suite.datasets.iter().map(|evaluation| each(evaluation.usages(suite).len()));
-    if sizes.fold(0, usize::saturating_add) > MOST_CELLS {
+    let excluded = suite.exclusions.iter().map(|out| out.models.len() + out.datasets.len() + 1);
+    if sizes.fold(0, usize::saturating_add) > MOST_CELLS || excluded.sum::<usize>() > MOST_EXCLUDED {
         return None;
     }
     let mut ids = Vec::new();
@@ -165,7 +168,8 @@ pub fn expected(record: &RunRecord, manifest: impl Fn(&str) -> Option<Manifest>)
         for name in suite.models.iter().filter(|model| evaluation.meets(model)) {
             let remote = record.remotes.iter().find(|remote| remote.model == *name);
             let model = remote.map_or(name, |remote| &remote.id);
-            for usage in evaluation.usages(suite) {
+            let usages = evaluation.usages(suite).iter();
+            for usage in usages.filter(|usage| suite.excludes(name, &evaluation.id, task, **usage).is_none()) {
                 for seed in &suite.seeds {
                     let (dataset, split) = (evaluation.id.clone(), evaluation.split.clone());
                     let id = CellId { model: model.clone(), dataset, split, task, usage: *usage, seed: *seed };
@@ -241,7 +245,11 @@ fn cells(
         }
     }
     let Some(expected) = expected(record, |id| catalogs.datasets.get(id).ok().cloned()) else {
-        violations.push(Violation::new(Rule::Cells, RUN, format!("the suite has more than {MOST_CELLS} cells")));
+        violations.push(Violation::new(
+            Rule::Cells,
+            RUN,
+            format!("the suite has more than {MOST_CELLS} cells, or as many exclusions"),
+        ));
         return Ok(None);
     };
     if violations.len() > before {

@@ -78,8 +78,10 @@ fn members(
     for cell in &plan.cells {
         let side = samples_of(&cell.id);
         if !seals.contains_key(&side) {
-            let read = predict::samples(cell, &cell.dataset()?, plan.suite.limit)?;
-            let seal = if cell.manifest.access == Access::Open { None } else { Some(Seal::new(&read)?) };
+            let dataset = cell.dataset()?;
+            let read = predict::samples(cell, &dataset, plan.suite.limit)?;
+            let open = cell.manifest.access == Access::Open;
+            let seal = if open { None } else { Some(Seal::of(cell, &dataset, &read)?) };
             let bytes = match &seal {
                 Some(seal) => seal.samples(),
                 None => samples::lines(&read)?.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect(),
