@@ -132,6 +132,26 @@ fn the_shards_of_two_machines_merge_in_any_order_and_as_often_as_one_likes() {
     bench.medvlm(&["merge", "two", "three", "--out", "x"]).refused(2, "was answered differently in ");
 }
 
+/// The one that does not train waits for the adapter instead of leaving its part undone.
+#[test]
+fn two_parts_of_a_probe_in_one_directory_leave_nothing() {
+    let bench = Bench::new();
+    bench.mock(&[("slow", "behave = \"slow\"")]);
+    bench.dots(700);
+    let leak = |split: &str| format!("[[allow_leak]]\ntrain = 'dots.{split}'\ntest = 'dots.test'\nreason = 'a test'\n");
+    let suite = "models = ['slow']\nusages = ['linear-probe']\n[[dataset]]\nid = 'dots'\ntask = 'diagnosis'\n";
+    bench.write("suite.toml", [suite, &leak("train"), &leak("validation")].concat());
+    let part = |part: &str| {
+        let arguments = ["run", "suite.toml", "--batch-size", "16", "--shard", part];
+        bench.command().args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    for mut process in [part("1/2"), part("2/2")] {
+        assert!(process.wait().unwrap().success());
+    }
+    let done = bench.read("runs/suite/slow@dots.test.diagnosis.linear-probe.s0/predictions.jsonl");
+    assert_eq!(done.lines().count(), 700);
+}
+
 #[test]
 fn status_tells_done_partial_failed_stale_missing_blocked_and_excluded_cells_apart() {
     let bench = Bench::new();

@@ -56,13 +56,13 @@ pub fn predict(plan: &Plan, part: Option<Part>, observer: &dyn Observer) -> Resu
             let start = Instant::now();
             let predicted = predicting.predict(cell);
             if let Ok(tally) = &predicted {
-                estimate::measure(cell, &plan.settings, tally.made, start.elapsed())?;
+                estimate::measure(cell, &plan.settings, tally.made, start.elapsed());
             }
             match predicted {
-                Ok(tally) if tally.missing == 0 || part.is_some() => {
+                Ok(tally) if tally.missing == 0 => {
                     status::forget_failure(plan, cell)?;
                     outcome.failed += tally.failed;
-                    outcome.elsewhere += tally.missing;
+                    outcome.elsewhere += tally.elsewhere;
                     rounds.moved = true;
                 }
                 Ok(tally) => {

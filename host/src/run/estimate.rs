@@ -73,12 +73,11 @@ pub fn estimate(plan: &Plan) -> Result<Vec<Estimate>> {
     Ok(all)
 }
 
-/// Notes how long a cell's predictions took.
-pub fn measure(cell: &Cell, settings: &Settings, samples: usize, time: Duration) -> Result<()> {
+/// Notes how long a cell's predictions took, where there is a cache to note it in.
+pub fn measure(cell: &Cell, settings: &Settings, samples: usize, time: Duration) {
     // A few samples say more about loading the model than about the model.
-    match path(cell, settings).filter(|_| samples >= 16) {
-        Some(path) => write_atomically(&path, format!("{}\n", time.as_secs_f64() / samples as f64).as_bytes()),
-        None => Ok(()),
+    if let Some(path) = path(cell, settings).filter(|_| samples >= 16) {
+        let _ = write_atomically(&path, format!("{}\n", time.as_secs_f64() / samples as f64).as_bytes());
     }
 }
 

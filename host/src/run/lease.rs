@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io::Write,
+    io::{self, Write},
     path::{Path, PathBuf},
 };
 
@@ -46,18 +46,27 @@ impl Leases {
 
     /// Takes a lease, unless another process holds it.
     pub fn take(&self, what: &str) -> Result<Option<Lease>> {
-        fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
         let path = self.dir.join(what);
-        let held = lock::attempt(&path)?;
+        let held = self.locked(&path, lock::attempt)?;
         Ok(held.map(|file| Lease::new(path, file)))
     }
 
     /// Takes a lease as soon as nobody else holds it.
     pub fn wait(&self, what: &str) -> Result<Lease> {
-        fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
         let path = self.dir.join(what);
-        let file = lock::wait(&path)?;
+        let file = self.locked(&path, lock::wait)?;
         Ok(Lease::new(path, file))
+    }
+
+    /// Locks a file of the directory, which a process that ends may remove at any time while it is empty.
+    fn locked<T>(&self, path: &Path, lock: fn(&Path) -> Result<T>) -> Result<T> {
+        loop {
+            fs::create_dir_all(&self.dir).map_err(Error::io(&self.dir))?;
+            match lock(path) {
+                Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+                outcome => return outcome,
+            }
+        }
     }
 
     /// Who holds which leases.
@@ -160,6 +169,18 @@ mod tests {
         drop(held);
         leases.tidy();
         assert!(!dir.path().join("leases").exists());
+    }
+
+    #[test]
+    fn a_lease_can_be_had_while_others_tidy_up() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let leases = Leases::new(dir.path());
+        std::thread::scope(|scope| {
+            let tidying = scope.spawn(|| (0..2000).for_each(|_| leases.tidy()));
+            while !tidying.is_finished() {
+                drop(leases.take("cell").expect("works"));
+            }
+        });
     }
 
     #[test]

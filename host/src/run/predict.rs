@@ -34,10 +34,10 @@ use shard::{Shard, Shards};
 /// How a cell stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
-    /// Samples of the split.
-    pub total: usize,
-    /// Samples without a prediction: other processes work on them, or other parts of the run have them.
+    /// Samples without a prediction, on which other processes work.
     pub missing: usize,
+    /// Samples without a prediction that other parts of the run have.
+    pub elsewhere: usize,
     /// Samples that were predicted now.
     pub made: usize,
     /// Samples without an answer.
@@ -49,6 +49,7 @@ pub const FILE: &str = "predictions.jsonl";
 
 /// Samples that one process predicts at a time; a multiple of every usual batch.
 pub const SHARD: usize = 256;
+
 /// What predicts cell after cell: the settings, what other processes are told, and the model that was opened last.
 pub struct Predicting<'a> {
     run: &'a Path,
@@ -78,19 +79,25 @@ impl<'a> Predicting<'a> {
         let leases = self.leases.clone();
         let mut shards = Shards::new(&cell.id, &samples, &leases, self.part, &store).peekable();
         if shards.peek().is_some() {
-            self.fill(cell, &dataset, samples.len(), &store, shards)?;
+            // A model that failed may be half dead; the next cell shall not inherit it.
+            self.fill(cell, &dataset, samples.len(), &store, shards).inspect_err(|_| self.open = None)?;
         } else {
             self.observer.begin(&cell.id, "predictions", before, samples.len());
         }
         let mut store = store.into_inner().unwrap_or_else(PoisonError::into_inner);
         store.refresh()?;
-        let (done, total) = (store.done().len(), samples.len());
-        if done == total {
+        let open = samples.iter().enumerate().filter(|(_, sample)| !store.done().contains_key(&sample.index));
+        let name = cell.id.to_string();
+        let own = |position: usize| self.part.is_none_or(|part| part.has(&name, position / SHARD));
+        let (missing, elsewhere): (Vec<usize>, Vec<usize>) =
+            open.map(|(position, _)| position).partition(|position| own(*position));
+        if missing.is_empty() && elsewhere.is_empty() {
             store.finish()?;
         }
         let failed = store.done().values().filter(|p| p.failed()).count();
         self.observer.end(failed);
-        Ok(Tally { total, missing: total.saturating_sub(done), made: done.saturating_sub(before), failed })
+        let made = store.done().len().saturating_sub(before);
+        Ok(Tally { missing: missing.len(), elsewhere: elsewhere.len(), made, failed })
     }
 
     fn fill<'s>(

@@ -32,38 +32,21 @@ const DATASETS: [(&str, Option<Task>, &str); 21] = [
     ("IU-Xray", None, "iu-xray"),
 ];
 
-/// Models, for a task where the same name means several here, and how MedVLMBench types them.
-const MODELS: [(&str, Option<Task>, &str, &str); 30] = [
-    ("BLIP", Some(Task::Diagnosis), "blip", GENERAL),
-    ("BLIP", Some(Task::Vqa), "blip-vqa", GENERAL),
-    ("BLIP", Some(Task::Caption), "blip-caption", GENERAL),
-    ("BLIP2-2.7b", Some(Task::Diagnosis), "blip2-itm", GENERAL),
-    ("BLIP2-2.7b", None, "blip2", GENERAL),
-    ("BioMedCLIP", None, "biomedclip", MEDICAL),
-    ("CLIP", None, "clip", GENERAL),
-    ("Gemma3", None, "gemma3", GENERAL),
-    ("InternVL3", None, "internvl3", GENERAL),
-    ("LLaVA-1.5", None, "llava-1.5", GENERAL),
-    ("LLaVA-Med", None, "llava-med", MEDICAL),
-    ("Lingshu", None, "lingshu", MEDICAL),
-    ("MedCLIP", None, "medclip", MEDICAL),
-    ("MedGemma", None, "medgemma", MEDICAL),
-    ("MedSigLIP", None, "medsiglip", MEDICAL),
-    ("NVILA", None, "nvila", GENERAL),
-    ("PLIP", None, "plip", MEDICAL),
-    ("PMCCLIP", None, "pmcclip", MEDICAL),
-    ("PubMedCLIP", None, "pubmedclip", MEDICAL),
-    ("Qwen2-VL", None, "qwen2-vl", GENERAL),
-    ("Qwen2.5-VL", None, "qwen2.5-vl", GENERAL),
-    ("Qwen25-VL", None, "qwen2.5-vl", GENERAL),
-    ("SigLIP", None, "siglip", GENERAL),
-    ("VILA-M3", None, "vila-m3", MEDICAL),
-    ("VILA1.5", None, "vila-1.5", GENERAL),
-    ("XGenMiniV1", None, "xgen-mini-v1", GENERAL),
-    ("XrayGPT", None, "xraygpt", MEDICAL),
-    ("gemini-2.5-pro", None, "gemini-2.5-pro", MEDICAL),
-    ("o3", None, "o3", MEDICAL),
-    ("remote", None, "remote", GENERAL),
+/// Models that MedVLMBench types as medical, by its names for them. What these are here is said by the rows of models.
+const MEDICAL_MODELS: [&str; 13] = [
+    "BioMedCLIP",
+    "LLaVA-Med",
+    "Lingshu",
+    "MedCLIP",
+    "MedGemma",
+    "MedSigLIP",
+    "PLIP",
+    "PMCCLIP",
+    "PubMedCLIP",
+    "VILA-M3",
+    "XrayGPT",
+    "gemini-2.5-pro",
+    "o3",
 ];
 
 const GENERAL: &str = "general";
@@ -100,19 +83,20 @@ pub fn dataset(name: &str, task: Option<Task>, catalog: &dataset::Catalog) -> Re
 
 /// The model that is meant by a name of MedVLMBench or of this program, and its type.
 pub fn model(name: &str, task: Task, catalog: &model::Catalog) -> Result<(String, &'static str)> {
-    let named = |(original, of, id, _): &&(&str, Option<Task>, &str, &str)| {
-        (same(original, name) || *id == name) && of.is_none_or(|of| of == task)
+    let rows = || catalog.models().map(|(row, _)| row);
+    let named = |row: &&model::Row| (same(&row.medvlmbench, name) || same(&row.id, name)) && row.tasks.contains(&task);
+    let own = rows().find(|row| row.id == name).or_else(|| rows().find(named));
+    let id = match own {
+        Some(row) => &row.id,
+        // Many models are behind endpoints: `remote:NAME`.
+        None if name.contains(':') => name,
+        None => {
+            let known = rows().flat_map(|row| [row.medvlmbench.as_str(), &row.id]).filter(|known| !known.is_empty());
+            return Err(Error::usage(format!("unknown model `{name}`{}", suggest(name, known))));
+        }
     };
-    let found = MODELS.iter().find(named);
-    let kind = found.map_or(GENERAL, |(_, _, _, kind)| kind);
-    if catalog.models().any(|(row, _)| row.id == name) || name.contains(':') {
-        return Ok((name.into(), kind));
-    }
-    if let Some((_, _, id, _)) = found {
-        return Ok(((*id).into(), kind));
-    }
-    let known = MODELS.iter().map(|(name, ..)| *name).chain(catalog.models().map(|(row, _)| row.id.as_str()));
-    Err(Error::usage(format!("unknown model `{name}`{}", suggest(name, known))))
+    let original = own.map_or(name, |row| &row.medvlmbench);
+    Ok((id.into(), if MEDICAL_MODELS.contains(&original) { MEDICAL } else { GENERAL }))
 }
 
 /// The usage that is meant by a name of MedVLMBench or of this program.
@@ -152,7 +136,19 @@ mod tests {
         assert_eq!(dataset("HarvardFairVLMed10k", Some(Task::Diagnosis)).as_deref(), Ok("harvard-fairvlmed10k"));
         assert_eq!(dataset("Harvard-FairVLMed10k", Some(Task::Vqa)).as_deref(), Ok("harvard-fairvlmed10k-vqa"));
         assert_eq!(dataset("SLAK", None), Err("unknown dataset `SLAK`; did you mean `SLAKE`?".into()));
-        let catalog = model::Catalog::default();
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let row = |id: &str, name: &str, tasks: &str| {
+            format!("[[model]]\nid = '{id}'\narchitecture = 'x'\nmedvlmbench = '{name}'\ntasks = {tasks}\n")
+        };
+        let rows = [
+            row("biomedclip", "BioMedCLIP", "['diagnosis']"),
+            row("blip2", "BLIP2-2.7b", "['vqa']"),
+            row("blip2-itm", "BLIP2-2.7b", "['diagnosis']"),
+            row("llava-1.5", "LLaVA-1.5", "['vqa']"),
+        ];
+        std::fs::write(dir.path().join("x.so"), "").expect("writable");
+        std::fs::write(dir.path().join("x.toml"), rows.concat()).expect("writable");
+        let catalog = model::Catalog::load(&[dir.path().into()]).expect("valid");
         let model = |name: &str, task| model(name, task, &catalog).map_err(|e| e.to_string());
         assert_eq!(model("BiomedCLIP", Task::Diagnosis), Ok(("biomedclip".into(), MEDICAL)));
         assert_eq!(model("BLIP2-2.7b", Task::Diagnosis), Ok(("blip2-itm".into(), GENERAL)));
